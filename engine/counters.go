@@ -1,0 +1,40 @@
+package engine
+
+import "sync/atomic"
+
+// counters count what the engine does. They say nothing about order.
+type counters struct {
+	opened, finished    atomic.Uint64 // streams
+	sequenced, healed   atomic.Uint64 // events
+	responses, elements atomic.Uint64
+	bytes               atomic.Uint64
+}
+
+func (c *counters) sent(r *Response) {
+	c.responses.Add(1)
+	c.elements.Add(uint64(len(r.Elements)))
+	c.bytes.Add(uint64(r.Size))
+}
+
+// Stats is what an engine has done and holds.
+type Stats struct {
+	StreamsOpened, StreamsFinished uint64
+	// EventsSequenced passed a room's sequencer; EventsHealed of them came late
+	// and were read from the store.
+	EventsSequenced, EventsHealed uint64
+	// ResponsesSent carried ElementsSent messages in lists.
+	ResponsesSent, ElementsSent, BytesSent uint64
+	Streams, Rooms                         int
+	TailBytes                              int64
+}
+
+// Stats returns the counters, each by itself: they are not a snapshot.
+func (e *Engine) Stats() Stats {
+	c := &e.counters
+	return Stats{
+		StreamsOpened: c.opened.Load(), StreamsFinished: c.finished.Load(),
+		EventsSequenced: c.sequenced.Load(), EventsHealed: c.healed.Load(),
+		ResponsesSent: c.responses.Load(), ElementsSent: c.elements.Load(), BytesSent: c.bytes.Load(),
+		Streams: e.registry.Len(), Rooms: e.rooms.Len(), TailBytes: e.tailBytes.Load(),
+	}
+}

@@ -1,0 +1,274 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/store"
+)
+
+// memLog is a store.Log in memory whose Watch can be held back, reordered and
+// broken: what a store far away does.
+type memLog struct {
+	mu      sync.Mutex
+	changed chan struct{}
+	events  map[string][]room.Event
+	states  map[string]room.State
+	seen    map[string]map[string]store.Seen
+	feed    []store.Batch
+	// mangle, if not nil, makes what Watch shows of each batch.
+	mangle func([]room.Event) []room.Event
+	// lost makes Watch answer ErrHistoryLost for positions before it.
+	lost int
+	// held, if not negative, is how many batches Watch shows: the later ones are
+	// stored, and everything but Watch knows of them.
+	held int
+	// fail, if not nil, is what reads return.
+	fail error
+	// reads counts Events calls; gate, if not nil, is waited for in each.
+	reads int
+	gate  chan struct{}
+	// states counts State calls; stateGate and stateFail are gate and fail for
+	// these alone. A gated State knows what it would have known at first.
+	stateReads int
+	stateGate  chan struct{}
+	stateFail  error
+	// panics makes Events panic.
+	panics bool
+}
+
+var _ store.Log = (*memLog)(nil)
+
+func newMemLog() *memLog {
+	return &memLog{
+		changed: make(chan struct{}),
+		held:    -1,
+		events:  map[string][]room.Event{},
+		states:  map[string]room.State{},
+		seen:    map[string]map[string]store.Seen{},
+	}
+}
+
+func (l *memLog) Append(_ context.Context, id string, op store.Op) (store.Appended, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state := l.states[id]
+	for _, e := range l.events[id] {
+		if op.UUID != "" && e.UUID == op.UUID {
+			return store.Appended{Events: []room.Event{e}, Repeated: true}, nil
+		}
+	}
+	drafts, err := op.Decide(state)
+	if err != nil {
+		return store.Appended{}, err
+	}
+	var events []room.Event
+	for _, d := range drafts {
+		e := room.Event{Draft: d, Room: id, Seq: state.Seq + 1, Time: max(time.Now().UnixMilli(), state.Time+1)}
+		state = room.Fold(state, e)
+		events = append(events, e)
+	}
+	l.states[id] = state
+	l.events[id] = append(l.events[id], events...)
+	shown := slices.Clone(events)
+	if l.mangle != nil {
+		shown = l.mangle(shown)
+	}
+	l.feed = append(l.feed, store.Batch{Events: shown, After: store.Position(strconv.Itoa(len(l.feed) + 1))})
+	close(l.changed)
+	l.changed = make(chan struct{})
+	return store.Appended{Events: events}, nil
+}
+
+func (l *memLog) State(_ context.Context, id string) (room.State, error) {
+	l.mu.Lock()
+	l.stateReads++
+	state, gate, fail := l.states[id], l.stateGate, cmp.Or(l.fail, l.stateFail)
+	l.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return state, fail
+}
+
+// set changes l while others use it.
+func (l *memLog) set(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f()
+}
+
+// hold makes Watch show nothing of what is stored from now on, until release.
+func (l *memLog) hold() { l.set(func() { l.held = len(l.feed) }) }
+
+func (l *memLog) release() {
+	l.set(func() {
+		l.held = -1
+		close(l.changed)
+		l.changed = make(chan struct{})
+	})
+}
+
+// lose makes Watch answer ErrHistoryLost for what was held.
+func (l *memLog) lose() {
+	l.set(func() {
+		l.lost = len(l.feed)
+		l.held = -1
+		close(l.changed)
+		l.changed = make(chan struct{})
+	})
+}
+
+// logOf is everything that is stored in a room.
+func (l *memLog) logOf(id string) []room.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.events[id])
+}
+
+func (l *memLog) Events(_ context.Context, id string, after uint64, page store.Page) ([]room.Event, error) {
+	l.mu.Lock()
+	l.reads++
+	gate, fail, panics := l.gate, l.fail, l.panics
+	all := l.events[id]
+	l.mu.Unlock()
+	if panics {
+		panic("broken on purpose")
+	}
+	if gate != nil {
+		<-gate
+	}
+	if fail != nil {
+		return nil, fail
+	}
+	all = all[min(after, uint64(len(all))):]
+	if page.Events > 0 {
+		all = all[:min(len(all), page.Events)]
+	}
+	if page.Bytes > 0 {
+		n, bytes := 0, 0
+		for n < len(all) && (n == 0 || bytes+len(all[n].Body) <= page.Bytes) {
+			bytes += len(all[n].Body)
+			n++
+		}
+		all = all[:n]
+	}
+	return slices.Clone(all), nil
+}
+
+func (l *memLog) Event(_ context.Context, id, uuid string) (room.Event, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.events[id] {
+		if e.UUID == uuid {
+			return e, l.fail
+		}
+	}
+	return room.Event{}, cmp.Or(l.fail, store.ErrNotFound)
+}
+
+func (l *memLog) SeqAt(_ context.Context, id string, t int64) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var seq uint64
+	for _, e := range l.events[id] {
+		if e.Time <= t {
+			seq = e.Seq
+		}
+	}
+	return seq, l.fail
+}
+
+func (l *memLog) RoomsOf(_ context.Context, account string) ([]string, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var ids []string
+	for id, s := range l.states {
+		if s.Present(account) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, l.fail
+}
+
+func (l *memLog) Seen(_ context.Context, id string) (map[string]store.Seen, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen[id], l.fail
+}
+
+func (l *memLog) SeenBy(_ context.Context, id, account string) (store.Seen, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen[id][account], l.fail
+}
+
+func (l *memLog) RaiseViewed(_ context.Context, account string, viewed map[string]int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, t := range viewed {
+		if l.seen[id] == nil {
+			l.seen[id] = map[string]store.Seen{}
+		}
+		s := l.seen[id][account]
+		s.Viewed = max(s.Viewed, t)
+		l.seen[id][account] = s
+	}
+	return l.fail
+}
+
+func (l *memLog) Now(context.Context) (store.Position, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return store.Position(strconv.Itoa(len(l.feed))), nil
+}
+
+func (l *memLog) Watch(ctx context.Context, pos store.Position) iter.Seq2[store.Batch, error] {
+	return func(yield func(store.Batch, error) bool) {
+		at, err := strconv.Atoi(string(pos))
+		if err != nil {
+			yield(store.Batch{}, fmt.Errorf("position %q: %w", pos, err))
+			return
+		}
+		for {
+			l.mu.Lock()
+			lost, changed := l.lost, l.changed
+			var batches []store.Batch
+			shown := len(l.feed)
+			if l.held >= 0 {
+				shown = min(l.held, shown)
+			}
+			if at < shown {
+				batches = l.feed[at:shown:shown]
+			}
+			l.mu.Unlock()
+			if at < lost {
+				yield(store.Batch{}, store.ErrHistoryLost)
+				return
+			}
+			for _, b := range batches {
+				b.Events = slices.Clone(b.Events)
+				if !yield(b, nil) {
+					return
+				}
+				at++
+			}
+			if len(batches) > 0 {
+				continue
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}

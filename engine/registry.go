@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"github.com/puzpuzpuz/xsync/v3"
+
+	"github.com/chatstream/chatstream/atomics"
+	"github.com/chatstream/chatstream/proto/streampb"
+)
+
+// Registry holds each account's one open stream: the newest. Safe for
+// concurrent use.
+//
+// Its map's bucket lock is taken after a room's turn, never around anything of
+// a room (lock order: room before registry), and what runs under it is a few
+// instructions: no allocation of unbounded size, no waiting.
+type Registry struct {
+	streams     *xsync.MapOf[string, *Stream]
+	generations atomics.Generation
+}
+
+func newRegistry() *Registry {
+	return &Registry{streams: xsync.NewMapOf[string, *Stream]()}
+}
+
+// Replace makes s the stream of its account, gives it its generation, and tells
+// the stream it replaces to end. All of that in one step of the map: nobody can
+// find s before it has a generation, and the stream found always has the
+// account's highest. It returns false, and changes nothing, if the account's
+// stream already has a higher generation than s was given.
+func (r *Registry) Replace(s *Stream) bool {
+	return r.replace(s, r.generations.Next)
+}
+
+func (r *Registry) replace(s *Stream, next func() uint64) bool {
+	replaced := false
+	r.streams.Compute(s.account, func(old *Stream, loaded bool) (*Stream, bool) {
+		generation := next()
+		if loaded && old.generation >= generation {
+			return old, false
+		}
+		s.generation, replaced = generation, true
+		if loaded {
+			old.End(Ending{Reason: streampb.StreamDownReasons_STREAM_CANCELED_BY_ANOTHER_STREAM, Info: s.installation})
+		}
+		return s, false
+	})
+	return replaced
+}
+
+// Ref is a stream that cannot come to its end before Release.
+type Ref struct{ stream *Stream }
+
+// Stream is the stream held.
+func (r Ref) Stream() *Stream { return r.stream }
+
+// Release gives the reference back. It must be called exactly once.
+func (r Ref) Release() { r.stream.release() }
+
+// Acquire returns a reference to the account's stream, unless it has none or
+// that is ending.
+func (r *Registry) Acquire(account string) (Ref, bool) {
+	s, ok := r.streams.Load(account)
+	if !ok || !s.acquire() {
+		return Ref{}, false
+	}
+	return Ref{s}, true
+}
+
+// leave takes s out, unless a newer stream has taken its place.
+func (r *Registry) leave(s *Stream) {
+	r.streams.Compute(s.account, func(held *Stream, loaded bool) (*Stream, bool) {
+		return held, !loaded || held == s
+	})
+}
+
+// Len is the number of open streams.
+func (r *Registry) Len() int { return r.streams.Size() }
+
+// Range calls f with each stream, which may end meanwhile.
+func (r *Registry) Range(f func(*Stream)) {
+	r.streams.Range(func(_ string, s *Stream) bool { f(s); return true })
+}

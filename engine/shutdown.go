@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/store"
+)
+
+// Refuse makes the engine take no more streams: the first step of a shutdown.
+func (e *Engine) Refuse() { e.accepting.Store(false) }
+
+// Drain delivers what the store shows by now and then ends every stream, a few
+// at a time so that the clients do not all come back at once. It returns when
+// all streams have ended, or with ctx's error when that ends first: the clients
+// of the streams that are left do not read. Refuse must have been called, and
+// nothing may be appended any more.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.delivered(ctx)
+	const pace, steps = 10 * time.Millisecond, 50
+	var streams []*Stream
+	e.registry.Range(func(s *Stream) { streams = append(streams, s) })
+	each := len(streams)/steps + 1
+	for i, s := range streams {
+		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
+		if i%each == each-1 && i != len(streams)-1 && !sleep(ctx, pace) {
+			break
+		}
+	}
+	e.registry.Range(func(s *Stream) { // also those that were just being opened
+		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
+	})
+	for e.gate.Load() > 0 {
+		if !sleep(ctx, time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		e.streams.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// delivered waits until what the store shows by now has been handed to the
+// rooms, and turns have taken it to the streams that can take it.
+func (e *Engine) delivered(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainDelivery)
+	defer cancel()
+	now, err := e.store.Now(ctx)
+	if err != nil {
+		return
+	}
+	for !(e.feed.reached(now) && e.pool.Quiet()) {
+		if !sleep(ctx, time.Millisecond) {
+			return
+		}
+	}
+}
+
+// drainDelivery bounds the wait for deliveries at a shutdown. Nothing depends
+// on it: what a client did not get it asks for when it comes back.
+const drainDelivery = 2 * time.Second
+
+// reached reports whether everything up to p has been handed on.
+func (f *feed) reached(p store.Position) bool {
+	return *f.after.Load() == p
+}
+
+// Close stops the engine. Its streams must have ended.
+func (e *Engine) Close() {
+	e.Refuse()
+	e.stop()
+	e.running.Wait()
+}
+
+// sleep waits for d, and reports false if ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatstream/chatstream/proto/chatpb"
+)
+
+// Bounds of one response. grpc-go's writer gathers at most 64 buffers at once,
+// and clients refuse messages over 4 MiB by default.
+const (
+	maxElements      = 59 // and one buffer for the head
+	maxResponseBytes = 256 << 10
+)
+
+// Field numbers of ChatToClientResponse and of the list inside, which the
+// splice writes by hand. TestSpliceFieldNumbers holds them against the
+// descriptors.
+const (
+	fieldInitialMessages protowire.Number = 2
+	fieldNewMessages     protowire.Number = 6
+	fieldMessagesList    protowire.Number = 1
+)
+
+// element encodes m as one entry of a message list. box is Config.Box, or nil.
+func element(m *chatpb.ChatMessageToClient, box func([]byte) any) (*Element, error) {
+	size := proto.Size(m)
+	buf := make([]byte, 0, size+protowire.SizeTag(fieldMessagesList)+protowire.SizeVarint(uint64(size)))
+	buf = protowire.AppendTag(buf, fieldMessagesList, protowire.BytesType)
+	buf = protowire.AppendVarint(buf, uint64(size))
+	buf, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf, m)
+	if err != nil {
+		return nil, err
+	}
+	e := &Element{Bytes: buf}
+	if box != nil {
+		e.Boxed = box(buf)
+	}
+	return e, nil
+}
+
+// builder puts one response together. A stream's turn owns it and uses it again
+// for the next one.
+type builder struct {
+	field    protowire.Number
+	elements []*Element
+	bytes    int
+	whole    []byte
+	after    func()
+}
+
+func (b *builder) empty() bool { return len(b.elements) == 0 && b.whole == nil }
+
+// room reports whether e could be added as part of field's list: a response
+// holds one list, and one element that is too large for a response goes alone.
+func (b *builder) takes(field protowire.Number, size int) bool {
+	if b.empty() {
+		return true
+	}
+	return b.whole == nil && b.field == field && len(b.elements) < maxElements && b.bytes+size <= maxResponseBytes
+}
+
+// add appends e to field's list, which takes has allowed.
+func (b *builder) add(field protowire.Number, e *Element) {
+	b.field = field
+	b.elements = append(b.elements, e)
+	b.bytes += len(e.Bytes)
+}
+
+// set makes the response the marshalled raw; after, if not nil, is called once
+// it has been handed to the transport.
+func (b *builder) set(raw []byte, after func()) { b.whole, b.after = raw, after }
+
+// response encodes what was added. It is valid until reset.
+func (b *builder) response(r *Response) {
+	if b.whole != nil {
+		*r = Response{Head: b.whole, Size: len(b.whole)}
+		return
+	}
+	head := make([]byte, 0, 8)
+	head = protowire.AppendTag(head, b.field, protowire.BytesType)
+	head = protowire.AppendVarint(head, uint64(b.bytes))
+	*r = Response{Head: head, Elements: b.elements, Size: len(head) + b.bytes}
+}
+
+// reset forgets everything but the memory.
+func (b *builder) reset() {
+	clear(b.elements)
+	*b = builder{elements: b.elements[:0]}
+}

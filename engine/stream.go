@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/chatstream/chatstream/atomics"
+	"github.com/chatstream/chatstream/pool"
+)
+
+// Stream is one user's open chat stream, from its opening to its end.
+//
+// Three parties work on it. Its handler's goroutine opens it, initializes it,
+// waits, and ends it (Engine.Serve). Its turn, on one of the runners, alone
+// writes (stream_turn.go). Its reader handles what the client asks for
+// (stream_read.go). Others only tell it something: that a room has news (the
+// inbox), that there is write credit again (wake), that it is to end (End).
+//
+// refs counts who is inside: a turn, a request being handled, a timer's
+// callback, a room that subscribes it. Once the handler has closed it nobody
+// enters any more, so that nothing is written, read or subscribed afterwards.
+type Stream struct {
+	slot   pool.Slot
+	engine *Engine
+	conn   Conn
+
+	account      string
+	name         string
+	installation string
+	// generation is set by Registry.Replace and never changes afterwards.
+	generation uint64
+
+	refs    atomics.RefCount
+	drained chan struct{} // closed when refs is closed and nobody is inside
+
+	// ending is the reason, set once by whoever is first; ended is closed then.
+	ending atomic.Pointer[Ending]
+	ended  chan struct{}
+
+	inbox atomics.Inbox[producer]
+
+	// initialized is closed once the stream's initialization has been written:
+	// the first Read starts then.
+	initialized chan struct{}
+	// replySlots bounds the replies that wait: a Read is started only with a
+	// slot in hand, and the reply's writing gives it back.
+	replySlots chan struct{}
+	// lookingUp is true while a request for full messages is being answered.
+	lookingUp atomic.Bool
+
+	// expires is when the stream's time is over, in nanoseconds since the Unix
+	// epoch; 0 while it is being initialized.
+	expires atomic.Int64
+	timer   *time.Timer // set by the handler before initialized is closed
+
+	// stalledSince is when the turn last found work and no credit, in
+	// nanoseconds since the Unix epoch; 0 when it did not.
+	stalledSince atomic.Int64
+
+	turn turnState
+}
+
+// turnState belongs to the stream's turn. After refs has drained it belongs to
+// the handler, which cleans up by it.
+type turnState struct {
+	// initial, replies and ready are the producers that wait. While the stream
+	// is being initialized only initial is served.
+	initial, replies, ready atomics.List[producer]
+	live                    bool
+	// rooms holds the subscription of each room: what the stream must take
+	// back when it ends. A later stay in the same room hangs on the earlier
+	// one's next.
+	rooms map[string]*subscription
+	// fetching is the subscription that has, or waits for, a page from the
+	// store: one at a time, so that memory does not grow with rooms.
+	fetching *subscription
+	toFetch  atomics.List[producer]
+
+	out      builder
+	response Response
+}
+
+func newStream(e *Engine, r Request) *Stream {
+	s := &Stream{
+		engine:       e,
+		conn:         r.Conn,
+		account:      r.Account,
+		name:         r.Name,
+		installation: r.Installation,
+		drained:      make(chan struct{}),
+		ended:        make(chan struct{}),
+		initialized:  make(chan struct{}),
+		replySlots:   make(chan struct{}, e.cfg.Replies),
+	}
+	s.turn.rooms = make(map[string]*subscription)
+	s.slot.Init(e.pool, s)
+	s.conn.Bind(s.slot.Schedule)
+	return s
+}
+
+// Account is the id of the account the stream belongs to.
+func (s *Stream) Account() string { return s.account }
+
+// End asks the stream to end, and reports whether this call did: the first
+// reason stays. It never blocks; the stream's handler does the work.
+func (s *Stream) End(why Ending) bool {
+	if !s.ending.CompareAndSwap(nil, &why) {
+		return false
+	}
+	close(s.ended)
+	return true
+}
+
+// acquire enters the stream; false once it is closed. release leaves it.
+func (s *Stream) acquire() bool { return s.refs.Acquire() }
+
+func (s *Stream) release() {
+	if s.refs.Release() {
+		close(s.drained)
+	}
+}
+
+// push puts p into the stream's queue. Safe for concurrent use; never blocks.
+// Only the push that finds the inbox empty schedules a turn: a later one is
+// seen by the same turn.
+func (s *Stream) push(l *atomics.Link[producer]) {
+	if s.inbox.Push(l) {
+		s.slot.Schedule()
+	}
+}
+
+// await waits for c, unless the stream is to end or ctx is done first.
+func (s *Stream) await(ctx context.Context, c <-chan struct{}) error {
+	select {
+	case <-c:
+		return nil
+	case <-s.ended:
+		return errEnding
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

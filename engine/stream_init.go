@@ -1,0 +1,367 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chatstream/chatstream/atomics"
+	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/store"
+)
+
+// KnownRoom is what a client says about a room that it has.
+type KnownRoom struct {
+	Room string
+	// Updated is the time of the last message it was given, -1 for none;
+	// Viewed is up to when the user has looked at the room, -1 for never.
+	Updated, Viewed int64
+	// Exclude are uuids of messages that the client has and does not want
+	// again.
+	Exclude []string
+}
+
+// whole is one marshalled response of a stream's initialization.
+type whole struct {
+	atomics.Link[producer]
+	raw []byte
+	// filled, if not nil, is called when the response is about to be handed to
+	// the transport, sent when it has been.
+	filled, sent func()
+}
+
+func (w *whole) fill(_ *Stream, out *builder) outcome {
+	if !out.empty() {
+		return front
+	}
+	if w.filled != nil {
+		w.filled()
+	}
+	out.set(w.raw, w.sent)
+	return done
+}
+
+// part is one response of a stream's initialization with messages that no
+// other stream gets.
+type part struct {
+	atomics.Link[producer]
+	elements []*Element
+	filled   func()
+}
+
+func (p *part) fill(_ *Stream, out *builder) outcome {
+	if !out.empty() {
+		return front
+	}
+	for _, e := range p.elements {
+		out.add(fieldInitialMessages, e)
+	}
+	p.filled()
+	return done
+}
+
+// initialize tells the client what it does not know: primer, rooms it lacks,
+// rooms it is no longer in, what happened in the others, complete. It runs in
+// the handler's goroutine, which may wait; the turn writes what it makes. What
+// happens meanwhile in rooms that are subscribed already waits in the stream's
+// queue.
+func (s *Stream) initialize(ctx context.Context, known []KnownRoom) error {
+	in := &initialization{s: s, ctx: ctx, window: make(chan struct{}, 2)}
+	life := s.engine.cfg.StreamLifetime
+	if err := in.whole(&streampb.ChatToClientResponse{
+		ServerResponse: &streampb.ChatToClientResponse_InitialConnectionPrimerResponse{
+			InitialConnectionPrimerResponse: &streampb.InitialConnectionPrimerResponse{
+				TimeUntilChatStreamExpiresInMillis: life.Milliseconds(),
+			},
+		},
+	}, nil, nil); err != nil {
+		return err
+	}
+	if err := in.rooms(known); err != nil {
+		return err
+	}
+	s.startTimer(life)
+	return in.whole(&streampb.ChatToClientResponse{
+		ServerResponse: &streampb.ChatToClientResponse_InitialConnectionMessagesCompleteResponse{
+			InitialConnectionMessagesCompleteResponse: &streampb.InitialConnectionMessagesCompleteResponse{},
+		},
+	}, func() { s.turn.live = true }, func() { close(s.initialized) })
+}
+
+// initialization is the state of one run of initialize.
+type initialization struct {
+	s   *Stream
+	ctx context.Context
+	// window bounds the responses that wait to be written.
+	window chan struct{}
+
+	elements []*Element
+	bytes    int
+}
+
+func (in *initialization) rooms(known []KnownRoom) error {
+	account := in.s.account
+	known = slices.DeleteFunc(slices.Clone(known), func(k KnownRoom) bool { return !room.ValidID(k.Room) })
+	slices.SortStableFunc(known, func(a, b KnownRoom) int { return compare(a.Room, b.Room) })
+	known = slices.CompactFunc(known, func(a, b KnownRoom) bool { return a.Room == b.Room }) // the first entry wins
+
+	var joined []string
+	now := time.Now().UnixMilli()
+	err := in.store(func(ctx context.Context) (err error) {
+		if joined, err = in.s.engine.store.RoomsOf(ctx, account); err != nil {
+			return err
+		}
+		viewed := make(map[string]int64)
+		for _, k := range known {
+			if _, in := slices.BinarySearch(joined, k.Room); in && k.Viewed > 0 {
+				viewed[k.Room] = min(k.Viewed, now)
+			}
+		}
+		if len(viewed) == 0 {
+			return nil
+		}
+		return in.s.engine.store.RaiseViewed(ctx, account, viewed)
+	})
+	if err != nil {
+		return err
+	}
+	// What RoomsOf said is only a hint of which rooms to ask: each room answers
+	// in its own order of events, and that answer decides.
+	var updates []*subscribed
+	var gone []string
+	for _, id := range joined {
+		if _, listed := slices.BinarySearchFunc(known, id, byRoom); listed {
+			continue
+		}
+		sub, err := in.subscribe(id)
+		if err != nil {
+			return err
+		}
+		if sub != nil {
+			if err := in.unknownRoom(sub); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range known {
+		sub, err := in.subscribe(known[i].Room)
+		if err != nil {
+			return err
+		}
+		if sub == nil {
+			gone = append(gone, known[i].Room)
+			continue
+		}
+		sub.known = &known[i]
+		updates = append(updates, sub)
+	}
+	for _, id := range gone {
+		if err := in.message(leftRoom(id, account)); err != nil {
+			return err
+		}
+	}
+	for _, sub := range updates {
+		if err := in.missed(sub); err != nil {
+			return err
+		}
+	}
+	return in.flush()
+}
+
+// subscribe asks the room to subscribe the stream, and returns nil if the
+// account is not in it.
+func (in *initialization) subscribe(id string) (*subscribed, error) {
+	answer := make(chan *subscribed, 1)
+	n := &subscribeNote{stream: in.s, answer: answer}
+	n.Init(n)
+	in.s.engine.rooms.open(id, &n.Link)
+	select {
+	case sub := <-answer:
+		if sub.err != nil {
+			return nil, fmt.Errorf("subscribe to room %s: %w", id, sub.err)
+		}
+		if !sub.member {
+			return nil, nil
+		}
+		return sub, nil
+	case <-in.s.ended:
+		return nil, errEnding
+	case <-in.ctx.Done():
+		return nil, in.ctx.Err()
+	}
+}
+
+// unknownRoom tells a client of a room that it did not list.
+func (in *initialization) unknownRoom(sub *subscribed) error {
+	var seen map[string]store.Seen
+	if err := in.store(func(ctx context.Context) (err error) {
+		seen, err = in.s.engine.store.Seen(ctx, sub.state.ID)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := in.message(ShowRoom(sub.state, in.s.account, seen)); err != nil {
+		return err
+	}
+	for m := range sub.state.Members() {
+		if m.Account == in.s.account {
+			continue
+		}
+		if err := in.message(ShowMember(sub.state, in.s.account, m, seen)); err != nil {
+			return err
+		}
+	}
+	if err := in.history(sub.state.ID, 0, sub.from, formUnknown, nil); err != nil {
+		return err
+	}
+	return in.message(ShowRoomEnd(sub.state.ID, in.s.account))
+}
+
+// missed sends what happened in a room since the client was told last.
+func (in *initialization) missed(sub *subscribed) error {
+	id, known := sub.state.ID, sub.known
+	// A time in the future means the room's last event: it needs no clock.
+	var after uint64
+	var seen store.Seen
+	if err := in.store(func(ctx context.Context) (err error) {
+		if seen, err = in.s.engine.store.SeenBy(ctx, id, in.s.account); err != nil {
+			return err
+		}
+		after, err = in.s.engine.store.SeqAt(ctx, id, known.Updated)
+		return err
+	}); err != nil {
+		return err
+	}
+	if seen.Viewed > max(known.Viewed, 0) {
+		if err := in.message(observedTime(id, in.s.account, seen.Viewed)); err != nil {
+			return err
+		}
+	}
+	exclude := make(map[string]bool, len(known.Exclude))
+	for _, uuid := range known.Exclude {
+		exclude[uuid] = true
+	}
+	return in.history(id, after, sub.from, formMissed, exclude)
+}
+
+// history sends the events after seq up to end, page by page.
+func (in *initialization) history(id string, after, end uint64, form Form, exclude map[string]bool) error {
+	for after < end {
+		var events []room.Event
+		if err := in.store(func(ctx context.Context) (err error) {
+			events, err = in.s.engine.store.Events(ctx, id, after, store.Page{Events: pageEvents, Bytes: pageBytes})
+			return err
+		}); err != nil {
+			return err
+		}
+		if len(events) == 0 || events[0].Seq != after+1 {
+			return errGap
+		}
+		for i := range events {
+			if after = events[i].Seq; after > end {
+				break
+			}
+			if exclude[events[i].UUID] {
+				continue
+			}
+			if err := in.message(Show(&events[i], form)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// message adds m to the part that is being put together.
+func (in *initialization) message(m *chatpb.ChatMessageToClient) error {
+	e, err := element(m, in.s.engine.cfg.Box)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	if len(in.elements) == maxElements || in.bytes+len(e.Bytes) > maxResponseBytes && len(in.elements) > 0 {
+		if err := in.flush(); err != nil {
+			return err
+		}
+	}
+	in.elements = append(in.elements, e)
+	in.bytes += len(e.Bytes)
+	return nil
+}
+
+// flush gives the part to the turn; never an empty one.
+func (in *initialization) flush() error {
+	if len(in.elements) == 0 {
+		return nil
+	}
+	if err := in.enter(); err != nil {
+		return err
+	}
+	p := &part{elements: in.elements, filled: in.leave}
+	in.elements, in.bytes = nil, 0
+	p.Init(p)
+	in.s.push(&p.Link)
+	return nil
+}
+
+// whole gives the turn a response of its own, behind the parts before.
+func (in *initialization) whole(r *streampb.ChatToClientResponse, filled, sent func()) error {
+	raw, err := proto.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	if err := in.enter(); err != nil {
+		return err
+	}
+	w := &whole{raw: raw, sent: sent, filled: func() {
+		in.leave()
+		if filled != nil {
+			filled()
+		}
+	}}
+	w.Init(w)
+	in.s.push(&w.Link)
+	return nil
+}
+
+func (in *initialization) enter() error {
+	select {
+	case in.window <- struct{}{}:
+		return nil
+	case <-in.s.ended:
+		return errEnding
+	case <-in.ctx.Done():
+		return in.ctx.Err()
+	}
+}
+
+func (in *initialization) leave() { <-in.window }
+
+// store runs read on a worker: the workers bound how many streams read at once.
+func (in *initialization) store(read func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(in.ctx, in.s.engine.cfg.StoreTimeout)
+	defer cancel()
+	if err := in.s.engine.pool.Do(ctx, read); err != nil {
+		return errors.Join(errStore, err)
+	}
+	return nil
+}
+
+var errStore = errors.New("engine: the store did not answer")
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func byRoom(k KnownRoom, id string) int { return compare(k.Room, id) }

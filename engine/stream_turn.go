@@ -1,0 +1,227 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/chatstream/chatstream/atomics"
+	"github.com/chatstream/chatstream/pool"
+	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/store"
+)
+
+// turnResponses bounds a turn: after as many responses the stream goes to the
+// back of the run queue, so that no stream keeps others from their turn.
+const turnResponses = 4
+
+// Turn writes what is waiting, as far as there is credit. It is the only place
+// where a stream writes, and pool.Slot lets only one run at a time.
+func (s *Stream) Turn() {
+	if !s.acquire() {
+		return
+	}
+	defer s.release()
+	for range turnResponses {
+		s.adopt()
+		if s.ending.Load() != nil || !s.hasWork() {
+			return
+		}
+		// Asking for credit before anything is composed makes Send certain:
+		// nobody but this turn uses credit up.
+		if !s.conn.Credit() {
+			s.stalledSince.CompareAndSwap(0, time.Now().UnixNano())
+			return
+		}
+		s.stalledSince.Store(0)
+		if !s.write() {
+			return
+		}
+	}
+	if s.hasWork() || !s.inbox.Empty() {
+		s.slot.Schedule()
+	}
+}
+
+// write composes one response and sends it, if there was anything to say.
+func (s *Stream) write() bool {
+	out := &s.turn.out
+	s.compose(out)
+	if out.empty() {
+		return true
+	}
+	defer out.reset()
+	out.response(&s.turn.response)
+	if err := s.conn.Send(&s.turn.response); err != nil {
+		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
+		return false
+	}
+	s.engine.counters.sent(&s.turn.response)
+	if out.after != nil {
+		out.after()
+	}
+	return true
+}
+
+// compose lets producers fill out, until it is full or they have no more.
+func (s *Stream) compose(out *builder) {
+	for {
+		from := s.next()
+		if from == nil {
+			return
+		}
+		l := from.PopFront()
+		switch l.Owner().fill(s, out) {
+		case front:
+			from.PushFront(l)
+			return
+		case back:
+			from.PushBack(l)
+			return
+		case done:
+		}
+	}
+}
+
+// next is the list to serve.
+func (s *Stream) next() *atomics.List[producer] {
+	t := &s.turn
+	switch {
+	case !t.live:
+		if !t.initial.Empty() {
+			return &t.initial
+		}
+	case s.replyReady():
+		return &t.replies
+	case !t.ready.Empty():
+		return &t.ready
+	}
+	return nil
+}
+
+func (s *Stream) hasWork() bool { return s.next() != nil }
+
+// adopt sorts what has come in. The turn is the inbox's only consumer.
+func (s *Stream) adopt() {
+	t := &s.turn
+	for l := s.inbox.Take(); l != nil; {
+		rest := l.TakeNext()
+		switch p := l.Owner().(type) {
+		case *subscription:
+			if s.adoptSubscription(p) {
+				t.ready.PushBack(l)
+			}
+		case *reply:
+			t.replies.PushBack(l)
+		default:
+			t.initial.PushBack(l)
+		}
+		l = rest
+	}
+}
+
+// adoptSubscription takes note of sub and reports whether it is to be served
+// now. A later stay in a room waits until the earlier one has been written to
+// its end: it was made dirty after it, so it comes here after it.
+func (s *Stream) adoptSubscription(sub *subscription) bool {
+	for held := s.turn.rooms[sub.room.id]; held != nil; held = held.next {
+		if held == sub {
+			return held == s.turn.rooms[sub.room.id]
+		}
+		if held.next == nil {
+			held.next = sub
+			return false
+		}
+	}
+	s.turn.rooms[sub.room.id] = sub
+	return true
+}
+
+// finishSubscription forgets sub, which has been written to its end, and goes
+// on with the next stay in that room, if there is one.
+func (s *Stream) finishSubscription(sub *subscription) {
+	t := &s.turn
+	if t.rooms[sub.room.id] != sub {
+		return
+	}
+	if sub.page != nil {
+		sub.page = nil
+		s.pageDone()
+	}
+	if sub.next == nil {
+		delete(t.rooms, sub.room.id)
+		return
+	}
+	t.rooms[sub.room.id] = sub.next
+	t.ready.PushBack(&sub.next.Link) // it is dirty since it came
+}
+
+// fetch has a page of events read for sub, which stays dirty meanwhile, so that
+// nobody else queues it. One page at a time; more subscriptions wait for it.
+func (s *Stream) fetch(sub *subscription) outcome {
+	t := &s.turn
+	if t.fetching != nil {
+		t.toFetch.PushBack(&sub.Link)
+		return done
+	}
+	t.fetching = sub
+	after, end := sub.cursor, sub.end()
+	err := s.engine.pool.Submit(func() { s.fetched(sub, after, end) })
+	if errors.Is(err, pool.ErrBusy) {
+		t.fetching = nil
+		time.AfterFunc(busyRetry, func() { s.push(&sub.Link) })
+	}
+	return done
+}
+
+// busyRetry is how long a stream waits before it asks again for a worker when
+// too many jobs wait.
+const busyRetry = 20 * time.Millisecond
+
+// fetched reads the events after `after` up to end, on a worker.
+func (s *Stream) fetched(sub *subscription, after, end uint64) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.engine.cfg.StoreTimeout)
+	defer cancel()
+	events, err := s.engine.store.Events(ctx, sub.room.id, after, store.Page{Events: pageEvents, Bytes: pageBytes})
+	now := time.Now()
+	page := make([]*entry, 0, len(events))
+	for i := range events {
+		if err != nil || events[i].Seq > end {
+			break
+		}
+		var e *entry
+		if e, err = encode(&events[i], now, s.engine.cfg.Box); err == nil {
+			page = append(page, e)
+		}
+	}
+	if err == nil && (len(page) == 0 || page[0].seq != after+1) {
+		err = errGap
+	}
+	if !s.acquire() {
+		return
+	}
+	defer s.release()
+	if err != nil {
+		s.engine.log.Error("cannot read a room's events for a stream", "room", sub.room.id, "after", after, "error", err)
+		s.End(failed(chatpb.ReturnStatus_DATABASE_DOWN))
+		return
+	}
+	sub.page = page // handed over by the inbox
+	s.push(&sub.Link)
+}
+
+// pageDone is called when the page that was read has been used up.
+func (s *Stream) pageDone() {
+	t := &s.turn
+	t.fetching = nil
+	if l := t.toFetch.PopFront(); l != nil {
+		t.ready.PushFront(l)
+	}
+}
+
+// Bounds of a page read from the store.
+const (
+	pageEvents = 256
+	pageBytes  = 128 << 10
+)
