@@ -1,0 +1,65 @@
+package atomics
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// Every sequence of calls does what the same calls do to a slice.
+func TestListIsAQueue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var (
+			list List[int]
+			want []int
+			made int
+		)
+		link := func() *Link[int] {
+			made++
+			l := new(Link[int])
+			l.Init(made)
+			return l
+		}
+		pop := func(t *rapid.T) {
+			l := list.PopFront()
+			if len(want) == 0 {
+				if l != nil {
+					t.Fatal("popped from an empty list")
+				}
+				return
+			}
+			if l == nil || l.Owner() != want[0] {
+				t.Fatalf("popped %v, want %d", l, want[0])
+			}
+			want = want[1:]
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"PushBack": func(t *rapid.T) {
+				list.PushBack(link())
+				want = append(want, made)
+			},
+			"PushFront": func(t *rapid.T) {
+				list.PushFront(link())
+				want = append([]int{made}, want...)
+			},
+			"Append": func(t *rapid.T) {
+				var inbox Inbox[int]
+				for range rapid.IntRange(0, 4).Draw(t, "n") {
+					inbox.Push(link())
+					want = append(want, made)
+				}
+				list.Append(inbox.Take())
+			},
+			"PopFront": pop,
+			"": func(t *rapid.T) {
+				if list.Len() != len(want) || list.Empty() != (len(want) == 0) {
+					t.Fatalf("Len %d, Empty %v, want length %d", list.Len(), list.Empty(), len(want))
+				}
+			},
+		})
+		for len(want) > 0 {
+			pop(t)
+		}
+		pop(t)
+	})
+}

@@ -1,0 +1,246 @@
+package atomics
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"unsafe"
+
+	"github.com/anishathalye/porcupine"
+	"github.com/puzpuzpuz/xsync/v3"
+)
+
+// Letters go from six producers through one queue to four consumers. Payload and the table of what arrived are plain:
+// each letter is handed over by the queue alone.
+func TestQueueLosesNothingAndHandsPlainDataOver(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		const producers, consumers, each = 6, 4, 8_000
+		var (
+			q       Queue[*letter]
+			arrived [producers][each]int
+			left    atomic.Int64
+		)
+		left.Store(producers * each)
+		together(producers+consumers, func(i int) {
+			if i < producers {
+				for n := range each {
+					x := newLetter()
+					x.producer, x.number = i, n
+					q.Push(&x.link)
+				}
+				return
+			}
+			var before [producers]int
+			for left.Load() > 0 {
+				l := q.Pop()
+				if l == nil {
+					runtime.Gosched()
+					continue
+				}
+				x := l.Owner()
+				arrived[x.producer][x.number]++
+				// One consumer sees the letters of one producer in their order.
+				if x.number+1 <= before[x.producer] {
+					t.Errorf("producer %d: %d after %d", x.producer, x.number, before[x.producer]-1)
+				}
+				before[x.producer] = x.number + 1
+				left.Add(-1)
+			}
+		})
+		for p := range arrived {
+			for n, times := range arrived[p] {
+				if times != 1 {
+					t.Fatalf("letter %d of producer %d arrived %d times", n, p, times)
+				}
+			}
+		}
+		if q.Len() != 0 || q.Pop() != nil {
+			t.Error("not empty at the end")
+		}
+	})
+}
+
+// The same few links are popped and pushed again by all at once; each carries a plain counter.
+func TestQueueLosesNoLinkThatGoesRound(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		const letters, actors, rounds = 5, 8, 3_000
+		var q Queue[*letter]
+		for range letters {
+			q.Push(&newLetter().link)
+		}
+		var popped [actors]int
+		together(actors, func(i int) {
+			for range rounds {
+				if l := q.Pop(); l != nil {
+					l.Owner().number++
+					popped[i]++
+					q.Push(l)
+				} else {
+					runtime.Gosched()
+				}
+			}
+		})
+		if q.Len() != letters {
+			t.Fatalf("%d links, want %d", q.Len(), letters)
+		}
+		want := 0
+		for _, n := range popped {
+			want += n
+		}
+		for range letters {
+			want -= q.Pop().Owner().number
+		}
+		if want != 0 {
+			t.Errorf("%d hops were lost", want)
+		}
+	})
+}
+
+// Push, then look who sleeps, against announce sleep, then look at Len: a runner that parks by this rule misses nothing.
+func TestQueuePushIsSeenByLenOrSeesTheSleeper(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		for range 5_000 {
+			var (
+				q       Queue[*letter]
+				sleeps  atomic.Bool
+				sawHim  bool
+				sawWork bool
+			)
+			x := newLetter()
+			together(2, func(i int) {
+				if i == 0 {
+					q.Push(&x.link)
+					sawHim = sleeps.Load()
+				} else {
+					sleeps.Store(true)
+					sawWork = q.Len() > 0
+				}
+			})
+			if !sawHim && !sawWork {
+				t.Fatal("both missed the other")
+			}
+		}
+	})
+}
+
+// The sequential specification: a list of numbers. Input -1 is Pop (result -1: empty), -2 is Len.
+var queueModel = porcupine.Model{
+	Init: func() any { return []int(nil) },
+	Step: func(state, input, output any) (bool, any) {
+		s, got := state.([]int), output.(int)
+		switch n := input.(int); {
+		case n >= 0:
+			return true, append(slices.Clone(s), n)
+		case n == -2:
+			return got == len(s), s
+		case len(s) == 0:
+			return got == -1, s
+		default:
+			return got == s[0], slices.Clone(s[1:])
+		}
+	},
+	Equal: func(a, b any) bool { return slices.Equal(a.([]int), b.([]int)) },
+}
+
+func TestQueueIsLinearizable(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		for range 500 {
+			var (
+				q Queue[*letter]
+				h history
+			)
+			together(4, func(i int) {
+				for n := range 5 {
+					switch {
+					case i < 2:
+						x := newLetter()
+						x.number = i*100 + n
+						h.record(i, x.number, func() any {
+							q.Push(&x.link)
+							return 0
+						})
+					case i == 3 && n == 2:
+						h.record(i, -2, func() any { return q.Len() })
+					default:
+						h.record(i, -1, func() any {
+							if l := q.Pop(); l != nil {
+								return l.Owner().number
+							}
+							return -1
+						})
+					}
+				}
+			})
+			h.check(t, queueModel)
+		}
+	})
+}
+
+func TestQueueAllocatesNothing(t *testing.T) {
+	var q Queue[*letter]
+	x := newLetter()
+	if n := testing.AllocsPerRun(100, func() {
+		q.Push(&x.link)
+		q.Pop()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// What lies behind a queue shares no cache line with it, wherever it begins.
+func TestQueueKeepsItsNeighbourOffItsCacheLine(t *testing.T) {
+	var q Queue[*letter]
+	end := unsafe.Offsetof(q.length) + unsafe.Sizeof(q.length)
+	if unsafe.Sizeof(q)-end < cacheLine {
+		t.Errorf("%d bytes between the last field and the neighbour", unsafe.Sizeof(q)-end)
+	}
+}
+
+// Each goroutine pushes one and pops one, which keeps bounded queues from filling up.
+func BenchmarkQueue(b *testing.B) {
+	for _, goroutines := range []int{1, 2, 64} {
+		run := func(name string, turn func(x *letter) *letter) {
+			b.Run(fmt.Sprintf("%s/goroutines=%d", name, goroutines), func(b *testing.B) {
+				b.ReportAllocs()
+				if goroutines == 1 {
+					x := newLetter()
+					for b.Loop() {
+						x = turn(x)
+					}
+					return
+				}
+				b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
+				b.RunParallel(func(pb *testing.PB) {
+					x := newLetter()
+					for pb.Next() {
+						x = turn(x)
+					}
+				})
+			})
+		}
+		var q Queue[*letter]
+		run("Queue", func(x *letter) *letter {
+			q.Push(&x.link)
+			return q.Pop().Owner() // never nil: each popper has pushed one
+		})
+		c := make(chan *letter, 1024)
+		run("Channel", func(x *letter) *letter {
+			c <- x
+			return <-c
+		})
+		m := xsync.NewMPMCQueueOf[*letter](1024)
+		run("MPMCQueueOf", func(x *letter) *letter {
+			for !m.TryEnqueue(x) {
+				runtime.Gosched()
+			}
+			for {
+				if x, ok := m.TryDequeue(); ok {
+					return x
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+}

@@ -1,0 +1,131 @@
+package atomics
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+var _ sync.Locker = (*SpinLock)(nil)
+
+// The counter and the flag are plain: the race detector checks the memory order, the sum checks that nothing was lost.
+func TestSpinLockExcludes(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		const actors, rounds = 8, 30_000
+		var (
+			lock    SpinLock
+			counter int
+			inside  bool
+		)
+		together(actors, func(i int) {
+			for n := range rounds {
+				if n%4 == i%4 {
+					for !lock.TryLock() {
+						runtime.Gosched()
+					}
+				} else {
+					lock.Lock()
+				}
+				if inside {
+					t.Error("two goroutines hold the lock")
+				}
+				inside = true
+				counter++
+				inside = false
+				lock.Unlock()
+			}
+		})
+		if counter != actors*rounds {
+			t.Errorf("counter is %d, want %d", counter, actors*rounds)
+		}
+	})
+}
+
+func TestTryLockFailsWhileLocked(t *testing.T) {
+	var lock SpinLock
+	if !lock.TryLock() {
+		t.Fatal("the zero value is locked")
+	}
+	if lock.TryLock() {
+		t.Fatal("locked twice")
+	}
+	lock.Unlock()
+	lock.Lock()
+	if lock.TryLock() {
+		t.Fatal("locked twice")
+	}
+	lock.Unlock()
+}
+
+func TestUnlockOfAnUnlockedSpinLockPanics(t *testing.T) {
+	var lock SpinLock
+	if !panicked(lock.Unlock) {
+		t.Fatal("no panic")
+	}
+	lock.Lock()
+	if panicked(lock.Unlock) {
+		t.Fatal("panic of the right Unlock")
+	}
+	if !panicked(lock.Unlock) {
+		t.Fatal("no panic after use")
+	}
+	if !lock.TryLock() {
+		t.Fatal("the panic left it locked")
+	}
+}
+
+// A waiter lets the holder run: on one processor, a waiter that only spins keeps it until it is preempted after 10 ms, so
+// that the rounds below take 5 seconds at least. With the yield they take a millisecond.
+func TestSpinLockWaiterYieldsToTheHolder(t *testing.T) {
+	before := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(before)
+	const rounds = 500
+	var lock SpinLock
+	begin := time.Now()
+	together(2, func(int) {
+		for range rounds {
+			lock.Lock()
+			runtime.Gosched() // the other one comes and finds it locked
+			lock.Unlock()
+		}
+	})
+	if d := time.Since(begin); d > 3*time.Second {
+		t.Errorf("%d handovers took %v: the waiter does not yield", 2*rounds, d)
+	}
+}
+
+func BenchmarkLock(b *testing.B) {
+	for _, l := range []struct {
+		name string
+		lock sync.Locker
+	}{{"SpinLock", new(SpinLock)}, {"Mutex", new(sync.Mutex)}} {
+		var shared [4]int
+		section := func() { // some 20 ns with the lock
+			l.lock.Lock()
+			shared[0]++
+			shared[1] += shared[0]
+			shared[2] ^= shared[1]
+			shared[3] += shared[2]
+			l.lock.Unlock()
+		}
+		b.Run(l.name+"/goroutines=1", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				section()
+			}
+		})
+		for _, goroutines := range []int{2, 64, 1000} {
+			b.Run(fmt.Sprintf("%s/goroutines=%d", l.name, goroutines), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						section()
+					}
+				})
+			})
+		}
+	}
+}
