@@ -1,0 +1,111 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/chatstream/chatstream/store"
+)
+
+// Seen implements store.Log.
+func (s *Store) Seen(ctx context.Context, roomID string) (map[string]store.Seen, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("store: who was seen in room %s: %w", roomID, err)
+	}
+	defer v.release()
+	all := make(map[string]store.Seen)
+	if !storableRoom(roomID) {
+		return all, nil
+	}
+	prefix := scope(keySeen, roomID)
+	err = v.scan(prefix, after(prefix), func(key, value []byte) (bool, error) {
+		seen, err := decodeSeen(value)
+		if err != nil {
+			return false, err
+		}
+		all[string(key[len(prefix):])] = seen
+		return true, ctx.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: who was seen in room %s: %w", roomID, err)
+	}
+	return all, nil
+}
+
+// SeenBy implements store.Log.
+func (s *Store) SeenBy(ctx context.Context, roomID, account string) (store.Seen, error) {
+	v, err := s.view(ctx)
+	if err != nil {
+		return store.Seen{}, fmt.Errorf("store: when %s was seen in room %s: %w", account, roomID, err)
+	}
+	defer v.release()
+	if !storableRoom(roomID) || !storableAccount(account) {
+		return store.Seen{}, nil
+	}
+	seen, err := v.seen(seenBy{roomID, account})
+	if err != nil {
+		return store.Seen{}, fmt.Errorf("store: when %s was seen in room %s: %w", account, roomID, err)
+	}
+	return seen, nil
+}
+
+// RaiseViewed implements store.Log. What is raised already, durably, is not
+// brought before the committer.
+func (s *Store) RaiseViewed(ctx context.Context, account string, viewed map[string]int64) error {
+	what := "raise what " + account + " has viewed"
+	if !storableAccount(account) {
+		return fmt.Errorf("store: %s: %w account", what, errMalformed)
+	}
+	v, err := s.view(ctx)
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", what, err)
+	}
+	raise := make(map[seenBy]int64, len(viewed))
+	err = func() error {
+		defer v.release()
+		for roomID, t := range viewed {
+			if !storableRoom(roomID) {
+				return fmt.Errorf("%w room id %q", errMalformed, roomID)
+			}
+			by := seenBy{roomID, account}
+			if was, err := v.seen(by); err != nil {
+				return err
+			} else if t > was.Viewed {
+				raise[by] = t
+			}
+		}
+		return nil
+	}()
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", what, err)
+	}
+	if len(raise) == 0 {
+		return nil
+	}
+	return s.submit(ctx, what, func(g *group) error {
+		raised := make(map[seenBy]store.Seen, len(raise))
+		for by, t := range raise {
+			was, err := g.seenBy(by)
+			if err != nil {
+				return fmt.Errorf("store: %s: %w", what, err)
+			}
+			if t > was.Viewed {
+				was.Viewed = t
+				raised[by] = was
+			}
+		}
+		for by, seen := range raised {
+			g.seen[by] = seen
+		}
+		return nil
+	})
+}
+
+func (v *view) seen(by seenBy) (seen store.Seen, err error) {
+	_, err = v.get(seenKey(by.roomID, by.account), func(value []byte) (err error) {
+		seen, err = decodeSeen(value)
+		return err
+	})
+	return seen, err
+}
