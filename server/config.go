@@ -1,0 +1,86 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/chatstream/chatstream/engine"
+	"github.com/chatstream/chatstream/pool"
+	"github.com/chatstream/chatstream/server/accounts"
+)
+
+// Config is what a server is made with. Zero values mean the defaults.
+type Config struct {
+	// Engine, Pool and Accounts are the limits of the parts. Engine.Box,
+	// Pool.OnPanic and Accounts.Ended are the server's own, as are all loggers.
+	Engine   engine.Config
+	Pool     pool.Config
+	Accounts accounts.Config
+
+	// TLS, if not nil, is what connections are secured with.
+	TLS *tls.Config
+
+	// MaxMetadata bounds a request's metadata, in bytes: 1 MiB.
+	MaxMetadata uint32
+	// MaxMessage bounds a request, in bytes: 4 MiB.
+	MaxMessage int
+	// MaxStreams bounds the RPCs at once on one connection: 100.
+	MaxStreams uint32
+	// MaxIdle is how long a connection without RPCs stays: 15 minutes.
+	MaxIdle time.Duration
+	// Keepalive is about how often a silent connection is asked whether it is
+	// still there: 30 s. Clients may do so every 10 s.
+	Keepalive time.Duration
+	// CommandTimeout bounds every RPC but the chat stream: 30 s.
+	CommandTimeout time.Duration
+
+	// Logger is where the server and its parts log; slog.Default() if nil.
+	Logger *slog.Logger
+
+	// options are a test's own.
+	options []grpc.ServerOption
+}
+
+// Validate reports every value that makes no sense.
+func (c Config) Validate() error {
+	errs := []error{c.Engine.Validate(), c.Pool.Validate()}
+	for name, v := range map[string]int64{
+		"message size": int64(c.MaxMessage), "idle time": int64(c.MaxIdle),
+		"keepalive": int64(c.Keepalive), "command timeout": int64(c.CommandTimeout),
+	} {
+		if v < 0 {
+			errs = append(errs, fmt.Errorf("server: %s must not be negative", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxMetadata == 0 {
+		c.MaxMetadata = 1 << 20
+	}
+	if c.MaxMessage == 0 {
+		c.MaxMessage = 4 << 20
+	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = 100
+	}
+	if c.MaxIdle == 0 {
+		c.MaxIdle = 15 * time.Minute
+	}
+	if c.Keepalive == 0 {
+		c.Keepalive = 30 * time.Second
+	}
+	if c.CommandTimeout == 0 {
+		c.CommandTimeout = 30 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}

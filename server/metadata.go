@@ -1,0 +1,194 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/chatstream/chatstream/engine"
+	"github.com/chatstream/chatstream/proto/chatpb"
+)
+
+// Keys of the chat stream's metadata.
+const (
+	keyAccount      = "current_account_id"
+	keyToken        = "logged_in_token"
+	keyVersion      = "lets_go_version"
+	keyInstallation = "installation_id"
+	keyRooms        = "chat_room_values"
+
+	keyReason = "stream_down_reason"
+	keyStatus = "return_status"
+	keyInfo   = "optional_info_cancel"
+)
+
+// errMetadata says what in a stream's initial metadata cannot be read. The
+// client is told INVALID_PARAMETER_PASSED.
+var errMetadata = errors.New("metadata")
+
+// opening is what a client says when it opens a chat stream.
+type opening struct {
+	login *chatpb.LoginToServerBasicInfo
+	rooms []engine.KnownRoom
+}
+
+// parseOpening reads the initial metadata. Of a repeated key the first value
+// counts; unknown keys are ignored.
+func parseOpening(md metadata.MD) (*opening, error) {
+	values := make(map[string]string, 4)
+	for _, key := range []string{keyAccount, keyToken, keyVersion, keyInstallation} {
+		v := md.Get(key)
+		if len(v) == 0 {
+			return nil, fmt.Errorf("%w: %s is missing", errMetadata, key)
+		}
+		values[key] = v[0]
+	}
+	version, err := parseVersion(values[keyVersion])
+	if err != nil {
+		return nil, err
+	}
+	o := &opening{login: &chatpb.LoginToServerBasicInfo{
+		CurrentAccountId: values[keyAccount],
+		LoggedInToken:    values[keyToken],
+		LetsGoVersion:    version,
+		InstallationId:   values[keyInstallation],
+	}}
+	if v := md.Get(keyRooms); len(v) > 0 {
+		if o.rooms, err = parseRooms(v[0]); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// parseVersion reads zero or more decimal digits, modulo 2^32.
+func parseVersion(s string) (uint32, error) {
+	var version uint32
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, fmt.Errorf("%w: %s is not a number", errMetadata, keyVersion)
+		}
+		version = version*10 + uint32(s[i]-'0')
+	}
+	return version, nil
+}
+
+const (
+	delimiter     = "::"
+	maxTimeDigits = 14
+	maxCountDigit = 10
+	maxUUIDBytes  = 36
+)
+
+// parseRooms reads chat_room_values:
+//
+//	value = room { "::" room } [ "::" ]
+//	room  = room_id "::" updated "::" viewed "::" count { "::" uuid }
+//
+// Room ids are not checked here: the engine drops what cannot be one.
+func parseRooms(value string) ([]engine.KnownRoom, error) {
+	t := tokens{rest: value, more: value != ""}
+	var rooms []engine.KnownRoom
+	for t.more {
+		r := engine.KnownRoom{}
+		var err error
+		if r.Room, err = t.next("room id"); err != nil {
+			return nil, err
+		}
+		if r.Updated, err = t.time("last time updated"); err != nil {
+			return nil, err
+		}
+		if r.Viewed, err = t.time("last time viewed"); err != nil {
+			return nil, err
+		}
+		count, err := t.count()
+		if err != nil {
+			return nil, err
+		}
+		for range count {
+			uuid, err := t.next("message uuid")
+			if err != nil {
+				return nil, err
+			}
+			if len(uuid) > maxUUIDBytes {
+				return nil, fmt.Errorf("%w: %s: a message uuid has more than %d bytes", errMetadata, keyRooms, maxUUIDBytes)
+			}
+			r.Exclude = append(r.Exclude, uuid)
+		}
+		rooms = append(rooms, r)
+	}
+	return rooms, nil
+}
+
+// tokens cuts a value at its delimiters. One delimiter at the end is allowed.
+type tokens struct {
+	rest string
+	more bool
+}
+
+func (t *tokens) next(what string) (string, error) {
+	if !t.more {
+		return "", fmt.Errorf("%w: %s: %s is missing", errMetadata, keyRooms, what)
+	}
+	token, rest, found := strings.Cut(t.rest, delimiter)
+	t.rest, t.more = rest, found && rest != ""
+	return token, nil
+}
+
+// time reads "-1" or 1 to 14 digits.
+func (t *tokens) time(what string) (int64, error) {
+	token, err := t.next(what)
+	if err != nil {
+		return 0, err
+	}
+	if token == "-1" {
+		return -1, nil
+	}
+	n, ok := digits(token, maxTimeDigits)
+	if !ok {
+		return 0, fmt.Errorf("%w: %s: %s is not a time", errMetadata, keyRooms, what)
+	}
+	return n, nil
+}
+
+// count reads 1 to 10 digits. What does not fit the rest of the value is found
+// out when the tokens run out, so the number itself costs nothing.
+func (t *tokens) count() (int64, error) {
+	token, err := t.next("number of message uuids")
+	if err != nil {
+		return 0, err
+	}
+	n, ok := digits(token, maxCountDigit)
+	if !ok {
+		return 0, fmt.Errorf("%w: %s: the number of message uuids is not a number", errMetadata, keyRooms)
+	}
+	return n, nil
+}
+
+func digits(s string, most int) (int64, bool) {
+	if len(s) == 0 || len(s) > most {
+		return 0, false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil
+}
+
+// trailer is what the client is told of the stream's end.
+func trailer(e engine.Ending) metadata.MD {
+	md := metadata.Pairs(keyReason, strconv.Itoa(int(e.Reason)))
+	if e.Reason == reasonStatus {
+		md.Set(keyStatus, strconv.Itoa(int(e.Status)))
+	}
+	if e.Info != "" {
+		md.Set(keyInfo, e.Info)
+	}
+	return md
+}

@@ -1,0 +1,158 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/chatstream/chatstream/engine"
+	"github.com/chatstream/chatstream/pool"
+	"github.com/chatstream/chatstream/proto/accountpb"
+	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/commandspb"
+	"github.com/chatstream/chatstream/proto/loadpb"
+	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/server/accounts"
+	"github.com/chatstream/chatstream/store"
+)
+
+// Server serves the chat over gRPC.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	store    store.Store
+	pool     *pool.Pool
+	engine   *engine.Engine
+	accounts *accounts.Service
+	grpc     *grpc.Server
+	health   *health.Server
+	commands *gate
+	readers  sync.WaitGroup
+}
+
+// New makes a server over st, which stays the caller's to close, after
+// Shutdown.
+func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate()}
+
+	cfg.Pool.Logger = cfg.Logger
+	cfg.Pool.OnPanic = func(t pool.Task, v any, stack []byte) { s.engine.TurnPanicked(t, v, stack) }
+	var err error
+	if s.pool, err = pool.New(cfg.Pool); err != nil {
+		return nil, fmt.Errorf("start the worker pool: %w", err)
+	}
+	cfg.Engine.Logger, cfg.Engine.Box = cfg.Logger, box
+	if s.engine, err = engine.New(ctx, st, s.pool, cfg.Engine); err != nil {
+		return nil, errors.Join(err, s.pool.Close(ctx))
+	}
+	cfg.Accounts.Logger = cfg.Logger
+	cfg.Accounts.Ended = func(account string, status chatpb.ReturnStatus, _ string) {
+		s.engine.EndAccountWith(account, status)
+	}
+	s.accounts = accounts.New(st, cfg.Accounts)
+	s.grpc = grpc.NewServer(s.options()...)
+	s.health = health.NewServer()
+	streampb.RegisterStreamChatServiceServer(s.grpc, chatService{Server: s})
+	commandspb.RegisterChatRoomMessagesServiceServer(s.grpc, commandService{Server: s})
+	loadpb.RegisterRetrieveServerLoadServiceServer(s.grpc, loadService{Server: s})
+	accountpb.RegisterAccountServiceServer(s.grpc, s.accounts)
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	return s, nil
+}
+
+func (s *Server) options() []grpc.ServerOption {
+	creds := insecure.NewCredentials()
+	if s.cfg.TLS != nil {
+		creds = credentials.NewTLS(s.cfg.TLS)
+	}
+	// Not all servers and connections at once.
+	jittered := time.Duration(float64(s.cfg.Keepalive) * (0.9 + 0.2*rand.Float64()))
+	return append([]grpc.ServerOption{
+		grpc.Creds(tracked{creds}),
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.MaxHeaderListSize(s.cfg.MaxMetadata),
+		grpc.MaxRecvMsgSize(s.cfg.MaxMessage),
+		grpc.MaxConcurrentStreams(s.cfg.MaxStreams),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: s.cfg.MaxIdle,
+			Time:              jittered,
+			Timeout:           20 * time.Second,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{
+			MinTime:             10 * time.Second,
+			PermitWithoutStream: true,
+		}),
+		grpc.SharedWriteBuffer(true),
+		grpc.WaitForHandlers(true), // also when Stop cuts them off
+		grpc.InTapHandle(s.deadline),
+		grpc.ChainUnaryInterceptor(s.unary),
+		grpc.ChainStreamInterceptor(s.streaming),
+	}, s.cfg.options...)
+}
+
+// Serve accepts connections on l until Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
+	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// Engine is the server's engine, for diagnostics.
+func (s *Server) Engine() *engine.Engine { return s.engine }
+
+// Shutdown ends the server in order: not ready; no new streams (they are told
+// SERVER_SHUTTING_DOWN) and no new commands; commands under way end; what is
+// acknowledged is delivered; every stream ends with SERVER_SHUTTING_DOWN. When
+// ctx ends first, the clients that have not read that are cut off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.health.Shutdown()
+	s.engine.Refuse()
+	s.commands.close()
+	var errs []error
+	if err := s.commands.wait(ctx); err != nil {
+		errs = append(errs, errors.New("commands were still under way when the drain time was over"))
+	}
+	if err := s.engine.Drain(ctx); err != nil {
+		errs = append(errs, errors.New("streams were still open when the drain time was over"))
+	}
+	stopped := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-ctx.Done():
+		s.log.Info("drain time is over: connections whose clients do not read are cut")
+		s.grpc.Stop() // makes GracefulStop return
+		<-stopped
+	}
+	s.readers.Wait()
+	s.engine.Close()
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := s.pool.Close(closing); err != nil {
+		errs = append(errs, fmt.Errorf("stop the worker pool: %w", err))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/chatstream/chatstream/engine"
+	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/streampb"
+)
+
+const (
+	reasonUnknown  = streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON
+	reasonStatus   = streampb.StreamDownReasons_RETURN_STATUS_ATTACHED
+	reasonShutdown = streampb.StreamDownReasons_SERVER_SHUTTING_DOWN
+)
+
+// chatService is grpc_stream_chat.StreamChatService.
+type chatService struct {
+	streampb.UnimplementedStreamChatServiceServer
+	*Server
+}
+
+// StreamChatRPC serves one chat stream. Its status is always OK: why it ended
+// stands in the trailing metadata.
+func (s chatService) StreamChatRPC(stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse]) error {
+	stream.SetTrailer(trailer(s.chat(stream)))
+	return nil
+}
+
+func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse]) (why engine.Ending) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("panic in a chat stream", "panic", v, "stack", string(debug.Stack()))
+			why = withStatus(chatpb.ReturnStatus_LG_ERROR)
+		}
+	}()
+	ctx := stream.Context()
+	if !s.engine.Accepting() {
+		return engine.Ending{Reason: reasonShutdown}
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	o, err := parseOpening(md)
+	if err != nil {
+		s.log.Info("chat stream refused", "error", err)
+		return withStatus(chatpb.ReturnStatus_INVALID_PARAMETER_PASSED)
+	}
+	account, status := s.accounts.Check(ctx, o.login)
+	if status != chatpb.ReturnStatus_SUCCESS {
+		return withStatus(status)
+	}
+	// Elements are shared by all receivers: compressing them would be done for
+	// each anew, and would give back their buffers at once instead of when they
+	// have been written.
+	if err := grpc.SetSendCompressor(ctx, "identity"); err != nil {
+		s.log.Debug("cannot turn compression off", "error", err)
+	}
+	c := newConn(stream)
+	defer s.cutIfStuck(ctx, c)
+	return s.engine.Serve(ctx, engine.Request{
+		Account:      account.ID,
+		Name:         account.Name,
+		Installation: o.login.GetInstallationId(),
+		Rooms:        o.rooms,
+		Conn:         c,
+	}, func(open *engine.Stream) {
+		// A logout or another login since the check found no stream to end, so
+		// it is looked for once more now that there is one.
+		if _, status := s.accounts.Check(ctx, o.login); status != chatpb.ReturnStatus_SUCCESS {
+			open.End(withStatus(status))
+		}
+		s.readers.Go(func() { s.read(ctx, stream, open) })
+	})
+}
+
+// read is the stream's one reader. It starts a Read when the engine allows it,
+// and ends when the handler has returned, at the latest.
+func (s chatService) read(ctx context.Context, stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse], open *engine.Stream) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("panic in a chat stream's reader", "panic", v, "stack", string(debug.Stack()))
+			open.End(withStatus(chatpb.ReturnStatus_LG_ERROR))
+		}
+	}()
+	for open.MayRead(ctx) {
+		request, err := stream.Recv()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				s.log.Debug("chat stream read ended", "account", open.Account(), "error", err)
+			}
+			open.End(engine.Ending{Reason: reasonUnknown})
+			return
+		}
+		open.Handle(request)
+	}
+}
+
+func withStatus(status chatpb.ReturnStatus) engine.Ending {
+	return engine.Ending{Reason: reasonStatus, Status: status}
+}
+
+// cutGrace is how long a client that does not read has for taking notice of
+// its stream's end before its connection is closed.
+const cutGrace = 10 * time.Second
+
+// cutIfStuck closes the stream's connection after a while if the client still
+// does not read: the trailing metadata wait behind what it has not taken, and
+// would do so for ever.
+func (s *Server) cutIfStuck(ctx context.Context, c *conn) {
+	if c.outstanding() < writeQuota {
+		return
+	}
+	raw := connOf(ctx)
+	completed := c.completed.Load()
+	if raw == nil {
+		return
+	}
+	time.AfterFunc(cutGrace, func() {
+		if c.completed.Load() == completed {
+			s.log.Info("connection cut: its client does not read", "peer", raw.RemoteAddr().String())
+			raw.Close()
+		}
+	})
+}
