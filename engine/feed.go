@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/store"
 )
 
@@ -101,28 +102,28 @@ func (f *feed) restart(ctx context.Context) error {
 		f.engine.rooms.tell(h, &n.Link)
 	})
 	f.engine.registry.Range(func(s *Stream) {
-		err := f.engine.pool.Submit(func() { f.rejoin(s) })
-		if err != nil {
-			s.End(failed(statusOf(err)))
+		read := func(ctx context.Context) error { return f.rejoin(ctx, s) }
+		done := func(err error) {
+			if err != nil {
+				s.End(failed(chatpb.ReturnStatus_DATABASE_DOWN))
+			}
+		}
+		if err := f.engine.job(read, done); err != nil {
+			done(err)
 		}
 	})
 	return store.ErrHistoryLost
 }
 
 // rejoin subscribes s to rooms that it joined unseen.
-func (f *feed) rejoin(s *Stream) {
-	ctx, cancel := context.WithTimeout(context.Background(), f.engine.cfg.StoreTimeout)
-	defer cancel()
+func (f *feed) rejoin(ctx context.Context, s *Stream) error {
 	rooms, err := f.engine.store.RoomsOf(ctx, s.account)
-	if err != nil {
-		s.End(failed(statusOf(err)))
-		return
-	}
 	for _, id := range rooms {
 		n := &rejoinNote{stream: s}
 		n.Init(n)
 		f.engine.rooms.open(id, &n.Link)
 	}
+	return err
 }
 
 // backoff grows from 50 ms to 2 s, with jitter.

@@ -34,6 +34,7 @@ type fakeConn struct {
 	received []*streampb.ChatToClientResponse
 	credit   int // responses it still takes; negative: any number
 	parked   bool
+	promised bool // Credit has said yes to one Send
 	fail     error
 
 	inSend  atomic.Int32
@@ -51,7 +52,8 @@ func (c *fakeConn) Credit() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.parked = c.credit == 0
-	return !c.parked
+	c.promised = !c.parked
+	return c.promised
 }
 
 func (c *fakeConn) Send(r *Response) error {
@@ -78,9 +80,10 @@ func (c *fakeConn) Send(r *Response) error {
 	if c.fail != nil {
 		return c.fail
 	}
-	if c.credit == 0 {
+	if !c.promised {
 		c.unasked.Store(true)
 	}
+	c.promised = false
 	if c.credit > 0 {
 		c.credit--
 	}
@@ -147,17 +150,25 @@ type rig struct {
 	t    *testing.T
 	log  *memLog
 	open []*client
+	// stuck: a room has been made unusable, and will not leave.
+	stuck bool
 }
 
 // inBubble runs test with an engine, in virtual time.
 func inBubble(t *testing.T, cfg Config, test func(r *rig)) {
+	inBubbleWith(t, cfg, pool.Config{Runners: 2, Workers: 4}, test)
+}
+
+func inBubbleWith(t *testing.T, cfg Config, pc pool.Config, test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemLog()
-		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+		if cfg.Logger == nil {
+			cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+		}
 		var e *Engine
-		p, err := pool.New(pool.Config{Runners: 2, Workers: 4, Logger: cfg.Logger, OnPanic: func(task pool.Task, v any, stack []byte) {
-			e.TurnPanicked(task, v, stack)
-		}})
+		pc.Logger = cfg.Logger
+		pc.OnPanic = func(task pool.Task, v any, stack []byte) { e.TurnPanicked(task, v, stack) }
+		p, err := pool.New(pc)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -190,8 +201,12 @@ func (r *rig) checkEnd() {
 	if s.StreamsOpened != s.StreamsFinished || s.Streams != 0 {
 		r.t.Errorf("%d streams opened, %d finished, %d in the registry", s.StreamsOpened, s.StreamsFinished, s.Streams)
 	}
-	if s.Rooms != 0 || s.TailBytes != 0 {
+	if !r.stuck && (s.Rooms != 0 || s.TailBytes != 0) {
 		r.t.Errorf("%d rooms and %d bytes of tails are left", s.Rooms, s.TailBytes)
+		r.rooms.each(func(h *hostedRoom) {
+			r.t.Errorf("room %s: ready %v, %d subscriptions, at %d, %d parked, %d stays, %d waiting, healing %v, dropped %v, inbox empty %v",
+				h.id, h.ready, len(h.subs), h.state.Seq, len(h.parked), len(h.stays), len(h.waiting), h.healing, h.dropped, h.inbox.Empty())
+		})
 	}
 	for _, c := range r.open {
 		if c.stream != nil && c.stream.refs.Count() != 0 {
@@ -229,6 +244,12 @@ func (r *rig) connectWith(conn *fakeConn, who int, rooms ...KnownRoom) *client {
 
 // settle waits until nothing moves any more.
 func (r *rig) settle() { synctest.Wait() }
+
+// pass lets time pass.
+func (r *rig) pass(d time.Duration) {
+	time.Sleep(d)
+	r.settle()
+}
 
 // connected opens a stream, after everything so far has been delivered, and
 // waits for its initialization.
@@ -279,13 +300,18 @@ func (r *rig) kick(id string, admin, who int) room.Event {
 
 func (r *rig) text(id string, who int, text string) room.Event {
 	r.t.Helper()
+	return r.do(id, room.Post{UUID: nextUUID(), Sender: account(who), Kind: room.KindText, Body: textBody(text)})[0]
+}
+
+// textBody is the body of a text message.
+func textBody(text string) []byte {
 	body, err := proto.Marshal(&chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_TextMessage{
 		TextMessage: &chatpb.TextChatMessage{ActiveMessageInfo: &chatpb.ActiveMessageInfo{}, MessageText: text},
 	}})
 	if err != nil {
-		r.t.Fatal(err)
+		panic(err) // the text is not UTF-8
 	}
-	return r.do(id, room.Post{UUID: nextUUID(), Sender: account(who), Kind: room.KindText, Body: body})[0]
+	return body
 }
 
 func textOf(m *chatpb.ChatMessageToClient) string {

@@ -9,6 +9,7 @@ import (
 	"github.com/chatstream/chatstream/atomics"
 	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/pool"
+	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/store"
 )
 
@@ -37,15 +38,21 @@ type hostedRoom struct {
 	ready bool
 	// state is the fold of every event up to state.Seq: the last that passed.
 	state room.State
+	// loaded is the number of the last event that was in the state when it was
+	// read. Watch may show it, and others before it, only afterwards. stays are
+	// the joins among these, by account, whose removal is yet to be shown.
+	loaded uint64
+	stays  map[string]uint64
 	// waiting are subscribers that came before the state did.
-	waiting []*subscribeNote
+	waiting []waiter
 	// parked are events that came too early. If there were too many, some were
 	// dropped: the store has them.
 	parked  map[uint64]room.Event
 	dropped bool
-	// healing says that a read of missing events, or the wait before it, is
-	// under way.
+	// healing says that the wait before a read of missing events is under way,
+	// reads how many reads are.
 	healing bool
+	reads   int
 
 	subs      []*subscription
 	byAccount map[string]*subscription
@@ -76,6 +83,7 @@ func newHostedRoom(e *Engine, id string) *hostedRoom {
 		id:        id,
 		byAccount: make(map[string]*subscription),
 		parked:    make(map[uint64]room.Event),
+		stays:     make(map[string]uint64),
 	}
 	h.tail.total = &e.tailBytes
 	h.slot.Init(e.pool, h)
@@ -121,7 +129,7 @@ func (h *hostedRoom) applyNext() {
 
 // rest is called when there is nothing to do: a room that nobody needs leaves.
 func (h *hostedRoom) rest() {
-	if len(h.subs) > 0 || !h.ready || len(h.parked) > 0 || h.healing || h.left {
+	if len(h.subs) > 0 || !h.ready || len(h.parked) > 0 || len(h.stays) > 0 || h.healing || h.reads > 0 || h.left {
 		return
 	}
 	if h.engine.rooms.leave(h) {
@@ -198,6 +206,10 @@ func (h *hostedRoom) offer(e room.Event) {
 func (h *hostedRoom) park(e room.Event) {
 	if len(h.parked) >= maxParked {
 		h.dropped = true
+		if !h.ready && e.Action == room.Add {
+			// Reading the state will not show it again.
+			h.engine.EndAccountWith(e.Target, chatpb.ReturnStatus_DATABASE_DOWN)
+		}
 	} else {
 		h.parked[e.Seq] = e
 	}
@@ -211,7 +223,7 @@ func (h *hostedRoom) park(e room.Event) {
 func (h *hostedRoom) pass(e room.Event) {
 	if e.Action == room.Add {
 		if ref, ok := h.engine.registry.Acquire(e.Target); ok {
-			h.subscribe(ref.Stream(), e.Seq-1)
+			h.subscribe(ref.Stream(), e.Seq-1, forever)
 			ref.Release()
 		}
 	}
@@ -241,11 +253,11 @@ func (h *hostedRoom) end(sub *subscription, seq uint64) {
 	h.removed = append(h.removed, sub)
 }
 
-// subscribe makes s see what comes after seq, and returns its subscription:
-// the one it has if it has one, nil if a newer stream of the account is here,
-// or s is ending. It holds a reference to s while it does so: the stream's end
-// waits for that, and then finds the subscription in its inbox.
-func (h *hostedRoom) subscribe(s *Stream, seq uint64) *subscription {
+// subscribe makes s see what comes after seq, up to until, and returns its
+// subscription: the one it has if it has one, nil if a newer stream of the
+// account is here, or s is ending. It holds a reference to s while it does so:
+// the stream's end waits for that, and then finds the subscription in its inbox.
+func (h *hostedRoom) subscribe(s *Stream, seq, until uint64) *subscription {
 	if !s.acquire() {
 		return nil
 	}
@@ -258,38 +270,43 @@ func (h *hostedRoom) subscribe(s *Stream, seq uint64) *subscription {
 			return nil
 		}
 		// An older stream's: it is about to end, and takes only its own away.
-		delete(h.byAccount, s.account)
-		h.removed = append(h.removed, old)
+		// Nobody would tell it of a removal any more.
+		h.end(old, h.state.Seq)
 	}
 	sub := newSubscription(s, h, seq)
+	sub.until.Store(until) // before the stream can see it
 	sub.dirty.Store(true)
 	sub.index = len(h.subs)
 	h.subs = append(h.subs, sub)
 	h.byAccount[s.account] = sub
+	if until != forever {
+		h.end(sub, until)
+	}
 	s.push(&sub.Link)
 	return sub
 }
 
 // load reads the room's state, on a worker.
 func (h *hostedRoom) load() {
-	n := &loadedNote{err: errPanic}
+	n := &loadedNote{}
 	n.Init(n)
-	job := func() {
-		defer h.engine.rooms.tell(h, &n.Link) // come what may: the room waits for it
-		ctx, cancel := context.WithTimeout(context.Background(), h.engine.cfg.StoreTimeout)
-		defer cancel()
-		n.state, n.err = h.engine.store.State(ctx, h.id)
+	read := func(ctx context.Context) (err error) {
+		n.state, err = h.engine.store.State(ctx, h.id)
+		return err
 	}
-	if err := h.engine.pool.Submit(job); err != nil {
+	done := func(err error) {
 		n.err = err
 		h.engine.rooms.tell(h, &n.Link)
+	}
+	if err := h.engine.job(read, done); err != nil {
+		done(err)
 	}
 }
 
 // healAfter reads what is missing from the store, if it is still missing after
 // a while: usually it is only late.
 func (h *hostedRoom) healAfter(patience time.Duration) {
-	if h.healing {
+	if h.healing || h.reads > 0 {
 		return
 	}
 	h.healing = true
@@ -302,17 +319,19 @@ func (h *hostedRoom) healAfter(patience time.Duration) {
 
 // heal reads the events after the last that passed, on a worker.
 func (h *hostedRoom) heal() {
+	h.reads++
 	after := h.state.Seq
-	n := &healedNote{err: errPanic}
+	n := &healedNote{}
 	n.Init(n)
-	job := func() {
-		defer h.engine.rooms.tell(h, &n.Link)
-		ctx, cancel := context.WithTimeout(context.Background(), h.engine.cfg.StoreTimeout)
-		defer cancel()
-		n.events, n.err = h.engine.store.Events(ctx, h.id, after, store.Page{Events: pageEvents, Bytes: pageBytes})
+	read := func(ctx context.Context) (err error) {
+		n.events, err = h.engine.store.Events(ctx, h.id, after, store.Page{Events: pageEvents, Bytes: pageBytes})
+		return err
 	}
-	if err := h.engine.pool.Submit(job); err != nil {
+	done := func(err error) {
 		n.err = err
 		h.engine.rooms.tell(h, &n.Link)
+	}
+	if err := h.engine.job(read, done); err != nil {
+		done(err)
 	}
 }

@@ -109,8 +109,13 @@ func (l *memLog) set(f func()) {
 func (l *memLog) hold() { l.set(func() { l.held = len(l.feed) }) }
 
 func (l *memLog) release() {
+	l.set(func() { l.held = -1 })
+	l.changedNow()
+}
+
+// changedNow makes Watch look.
+func (l *memLog) changedNow() {
 	l.set(func() {
-		l.held = -1
 		close(l.changed)
 		l.changed = make(chan struct{})
 	})
@@ -121,9 +126,8 @@ func (l *memLog) lose() {
 	l.set(func() {
 		l.lost = len(l.feed)
 		l.held = -1
-		close(l.changed)
-		l.changed = make(chan struct{})
 	})
+	l.changedNow()
 }
 
 // logOf is everything that is stored in a room.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -15,7 +16,7 @@ import (
 // applies notes in the order in which they came.
 type note interface{ apply(h *hostedRoom) }
 
-// eventsNote brings events, from whichever source.
+// eventsNote brings events that Watch has shown.
 type eventsNote struct {
 	atomics.Link[note]
 	events []room.Event
@@ -23,8 +24,35 @@ type eventsNote struct {
 
 func (n *eventsNote) apply(h *hostedRoom) {
 	for _, e := range n.events {
+		if h.ready && e.Seq <= h.state.Seq {
+			h.late(e)
+		} else {
+			h.offer(e)
+		}
+	}
+}
+
+// aheadNote brings events that somebody has read who found the store to be
+// ahead of the room.
+type aheadNote struct {
+	atomics.Link[note]
+	events []room.Event
+}
+
+func (n *aheadNote) apply(h *hostedRoom) {
+	if !h.ready {
+		return // its state will have them
+	}
+	for _, e := range n.events {
 		h.offer(e)
 	}
+}
+
+// waiter is a note that waits until its room has been loaded.
+type waiter interface {
+	note
+	// failed is called instead if it cannot be.
+	failed(err error)
 }
 
 func isEvents(n note) bool {
@@ -60,7 +88,7 @@ func (n *subscribeNote) apply(h *hostedRoom) {
 	}
 	answer := &subscribed{state: h.state}
 	if h.state.Present(n.stream.account) {
-		if sub := h.subscribe(n.stream, h.state.Seq); sub != nil {
+		if sub := h.subscribe(n.stream, h.state.Seq, forever); sub != nil {
 			answer.member, answer.from = true, sub.start
 		} else {
 			answer.err = errEnding
@@ -68,6 +96,8 @@ func (n *subscribeNote) apply(h *hostedRoom) {
 	}
 	n.answer <- answer
 }
+
+func (n *subscribeNote) failed(err error) { n.answer <- &subscribed{err: errors.Join(errStore, err)} }
 
 // rejoinNote asks for a stream to be subscribed from its account's last join
 // on, if it is in the room and not subscribed: what a join would have done that
@@ -79,12 +109,15 @@ type rejoinNote struct {
 
 func (n *rejoinNote) apply(h *hostedRoom) {
 	if !h.ready {
-		return // the load will show it
+		h.waiting = append(h.waiting, n)
+		return
 	}
 	if m, _ := h.state.Member(n.stream.account); m.Present() {
-		h.subscribe(n.stream, m.Changed-1)
+		h.subscribe(n.stream, m.Changed-1, forever)
 	}
 }
+
+func (n *rejoinNote) failed(error) { n.stream.End(failed(chatpb.ReturnStatus_DATABASE_DOWN)) }
 
 // leaveNote takes a stream's subscription out; left is called when it is out.
 type leaveNote struct {
@@ -114,18 +147,14 @@ func (n *loadedNote) apply(h *hostedRoom) {
 		h.loadFailed(n.err)
 		return
 	}
-	h.state, h.ready = n.state, true
+	h.state, h.loaded, h.ready = n.state, n.state.Seq, true
 	h.head.Store(n.state.Seq)
 	h.telling = 0
 	early := slices.SortedFunc(maps.Values(h.parked), func(a, b room.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	clear(h.parked)
-	// What the state already contains has not been told to anybody here. A
-	// join among it must reach who joined, and what followed that; a removal
-	// in turn ends that.
-	for _, e := range early {
-		if e.Seq <= h.state.Seq && e.Action == room.Add {
-			h.subscribeLate(e)
-		}
+	for len(early) > 0 && early[0].Seq <= h.state.Seq {
+		h.late(early[0])
+		early = early[1:]
 	}
 	for _, w := range h.waiting {
 		w.apply(h)
@@ -134,26 +163,33 @@ func (n *loadedNote) apply(h *hostedRoom) {
 	for _, e := range early {
 		h.offer(e)
 	}
-	if h.dropped {
-		h.dropped = false
-		h.healAfter(0)
+	if h.dropped { // or never shown, which is the same
+		(&healNote{force: true}).apply(h)
 	}
 }
 
-// subscribeLate subscribes who joined by e, an event that was part of the
-// state when the room was loaded.
-func (h *hostedRoom) subscribeLate(e room.Event) {
+// late takes up an event that Watch shows, and that was part of the state when
+// the room was loaded, or has passed since. It has not been told to anybody here who joined by it: a
+// join must reach who joined, and what followed, up to the removal if there was
+// one. Until when is known once the removal is shown, too, and Watch shows it
+// after the join.
+func (h *hostedRoom) late(e room.Event) {
 	m, _ := h.state.Member(e.Target)
-	if m.Changed > e.Seq && m.Present() {
-		return // it left, and joined again later
+	switch {
+	case e.Action == room.Add && e.Seq <= h.loaded && e.Seq == m.Changed:
+		h.subscribeLate(e.Target, e.Seq-1, forever)
+	case e.Action == room.Add && e.Seq <= h.loaded:
+		h.stays[e.Target] = e.Seq
+	case e.Action == room.Remove && h.stays[e.Target] > 0:
+		h.subscribeLate(e.Target, h.stays[e.Target]-1, e.Seq)
+		delete(h.stays, e.Target)
 	}
-	ref, ok := h.engine.registry.Acquire(e.Target)
-	if !ok {
-		return
-	}
-	defer ref.Release()
-	if sub := h.subscribe(ref.Stream(), e.Seq-1); sub != nil && !m.Present() {
-		h.end(sub, m.Changed)
+}
+
+func (h *hostedRoom) subscribeLate(account string, seq, until uint64) {
+	if ref, ok := h.engine.registry.Acquire(account); ok {
+		h.subscribe(ref.Stream(), seq, until)
+		ref.Release()
 	}
 }
 
@@ -162,20 +198,17 @@ func (h *hostedRoom) subscribeLate(e room.Event) {
 func (h *hostedRoom) loadFailed(err error) {
 	h.engine.log.Error("cannot load a room", "room", h.id, "error", err)
 	for _, w := range h.waiting {
-		w.answer <- &subscribed{err: err}
+		w.failed(err)
 	}
 	h.waiting = nil
 	for _, e := range h.parked {
 		if e.Action != room.Add {
 			continue
 		}
-		if ref, ok := h.engine.registry.Acquire(e.Target); ok {
-			ref.Stream().End(failed(chatpb.ReturnStatus_DATABASE_DOWN))
-			ref.Release()
-		}
+		h.engine.EndAccountWith(e.Target, chatpb.ReturnStatus_DATABASE_DOWN)
 	}
 	clear(h.parked)
-	if h.engine.rooms.leave(h) {
+	if h.pending.Empty() && h.engine.rooms.leave(h) {
 		h.left = true
 		return
 	}
@@ -190,17 +223,25 @@ type healNote struct {
 }
 
 func (n *healNote) apply(h *hostedRoom) {
-	if !h.ready {
-		h.healing = false
+	if n.force && !h.ready {
+		h.dropped = true // the state may have been read before that was stored
 		return
 	}
-	if len(h.parked) == 0 && !h.dropped && !n.force {
+	if n.force {
+		// The ends of these will not be shown any more.
+		for account, seq := range h.stays {
+			if m, _ := h.state.Member(account); !m.Present() {
+				h.subscribeLate(account, seq-1, m.Changed)
+			}
+		}
+		clear(h.stays)
+	} else {
 		h.healing = false
-		return
 	}
-	h.dropped = false
-	h.healing = true
-	h.heal()
+	if len(h.parked) > 0 || h.dropped || n.force {
+		h.dropped = false
+		h.heal()
+	}
 }
 
 // healedNote brings missing events from the store.
@@ -211,7 +252,7 @@ type healedNote struct {
 }
 
 func (n *healedNote) apply(h *hostedRoom) {
-	h.healing = false
+	h.reads--
 	if n.err != nil {
 		h.engine.log.Warn("cannot read missing events of a room; trying again", "room", h.id, "after", h.state.Seq, "error", n.err)
 		h.dropped = true
@@ -219,14 +260,15 @@ func (n *healedNote) apply(h *hostedRoom) {
 		return
 	}
 	h.engine.counters.healed.Add(uint64(len(n.events)))
+	before := h.state.Seq
 	for _, e := range n.events {
 		h.offer(e)
 	}
 	switch {
-	case len(n.events) == pageEvents || len(n.events) > 0 && len(h.parked) > 0:
-		h.healing = true
-		h.heal() // there may be more
-	case len(h.parked) > 0:
+	case h.state.Seq > before: // there may be more, whether events are parked or not
+		h.dropped = false
+		h.heal()
+	case len(h.parked) > 0 || h.dropped:
 		h.healAfter(healRetry)
 	}
 }

@@ -139,22 +139,23 @@ func (in *initialization) rooms(known []KnownRoom) error {
 		if _, listed := slices.BinarySearchFunc(known, id, byRoom); listed {
 			continue
 		}
-		sub, err := in.subscribe(id)
+		sub, err := in.subscribe(id, true)
 		if err != nil {
 			return err
 		}
-		if sub != nil {
+		if sub.member {
 			if err := in.unknownRoom(sub); err != nil {
 				return err
 			}
 		}
 	}
 	for i := range known {
-		sub, err := in.subscribe(known[i].Room)
+		_, hint := slices.BinarySearch(joined, known[i].Room)
+		sub, err := in.subscribe(known[i].Room, hint)
 		if err != nil {
 			return err
 		}
-		if sub == nil {
+		if !sub.member {
 			gone = append(gone, known[i].Room)
 			continue
 		}
@@ -174,9 +175,44 @@ func (in *initialization) rooms(known []KnownRoom) error {
 	return in.flush()
 }
 
-// subscribe asks the room to subscribe the stream, and returns nil if the
-// account is not in it.
-func (in *initialization) subscribe(id string) (*subscribed, error) {
+// subscribe has the room subscribe the stream, if the account is in it. When
+// the room says that it is not, against the store's hint, then either the
+// account has been removed since, or the room has not been shown the join yet:
+// then it is given what it lacks, and asked again.
+func (in *initialization) subscribe(id string, hint bool) (*subscribed, error) {
+	for known := uint64(0); ; {
+		sub, err := in.ask(id)
+		if err != nil || sub.member || !hint {
+			return sub, err
+		}
+		var now room.State
+		if err := in.store(func(ctx context.Context) (err error) {
+			now, err = in.s.engine.store.State(ctx, id)
+			return err
+		}); err != nil {
+			return nil, err
+		}
+		if !now.Present(in.s.account) || now.Seq <= sub.state.Seq {
+			return sub, nil
+		}
+		if sub.state.Seq < known {
+			return nil, errGap // it was given them, and did not take them
+		}
+		known = now.Seq
+		err = in.read(id, sub.state.Seq, now.Seq, func(events []room.Event) error {
+			n := &aheadNote{events: events}
+			n.Init(n)
+			in.s.engine.rooms.open(id, &n.Link)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// ask asks the room to subscribe the stream.
+func (in *initialization) ask(id string) (*subscribed, error) {
 	answer := make(chan *subscribed, 1)
 	n := &subscribeNote{stream: in.s, answer: answer}
 	n.Init(n)
@@ -185,9 +221,6 @@ func (in *initialization) subscribe(id string) (*subscribed, error) {
 	case sub := <-answer:
 		if sub.err != nil {
 			return nil, fmt.Errorf("subscribe to room %s: %w", id, sub.err)
-		}
-		if !sub.member {
-			return nil, nil
 		}
 		return sub, nil
 	case <-in.s.ended:
@@ -250,8 +283,23 @@ func (in *initialization) missed(sub *subscribed) error {
 	return in.history(id, after, sub.from, formMissed, exclude)
 }
 
-// history sends the events after seq up to end, page by page.
+// history sends the events after `after` up to end.
 func (in *initialization) history(id string, after, end uint64, form Form, exclude map[string]bool) error {
+	return in.read(id, after, end, func(events []room.Event) error {
+		for i := range events {
+			if exclude[events[i].UUID] {
+				continue
+			}
+			if err := in.message(Show(&events[i], form)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// read gives use the events after `after` up to end, page by page.
+func (in *initialization) read(id string, after, end uint64, use func([]room.Event) error) error {
 	for after < end {
 		var events []room.Event
 		if err := in.store(func(ctx context.Context) (err error) {
@@ -263,17 +311,11 @@ func (in *initialization) history(id string, after, end uint64, form Form, exclu
 		if len(events) == 0 || events[0].Seq != after+1 {
 			return errGap
 		}
-		for i := range events {
-			if after = events[i].Seq; after > end {
-				break
-			}
-			if exclude[events[i].UUID] {
-				continue
-			}
-			if err := in.message(Show(&events[i], form)); err != nil {
-				return err
-			}
+		events = events[:min(uint64(len(events)), end-after)]
+		if err := use(events); err != nil {
+			return err
 		}
+		after += uint64(len(events))
 	}
 	return nil
 }

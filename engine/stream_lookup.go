@@ -33,16 +33,22 @@ func (s *Stream) lookUp(request *streampb.RequestFullMessageInfoRequest) {
 		}
 		s.complete(r)
 	}
-	job := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), s.engine.cfg.StoreTimeout)
-		defer cancel()
+	var responses []*streampb.ChatToClientResponse
+	read := func(ctx context.Context) error {
 		l := lookup{account: s.account, store: s.engine.store, request: request}
-		respond(l.run(ctx))
+		responses = l.run(ctx)
+		return nil
 	}
-	if err := s.engine.pool.Submit(job); err != nil {
-		respond([]*streampb.ChatToClientResponse{
-			lookupRefused(request, streampb.RequestFullMessageInfoResponse_DATABASE_DOWN),
-		})
+	done := func(err error) {
+		if err != nil {
+			responses = []*streampb.ChatToClientResponse{
+				lookupRefused(request, streampb.RequestFullMessageInfoResponse_DATABASE_DOWN),
+			}
+		}
+		respond(responses)
+	}
+	if err := s.engine.job(read, done); err != nil {
+		done(err)
 	}
 }
 
@@ -74,7 +80,7 @@ func (l *lookup) run(ctx context.Context) []*streampb.ChatToClientResponse {
 		case err != nil:
 			return l.refused(streampb.RequestFullMessageInfoResponse_DATABASE_DOWN)
 		case !state.Exists():
-			for _, i := range chosen {
+			for i := range asked {
 				answers[i] = lookupFailed(asked[i], chatpb.ReturnStatus_VALUE_NOT_SET)
 			}
 			chosen = nil

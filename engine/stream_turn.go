@@ -167,7 +167,12 @@ func (s *Stream) fetch(sub *subscription) outcome {
 	}
 	t.fetching = sub
 	after, end := sub.cursor, sub.end()
-	err := s.engine.pool.Submit(func() { s.fetched(sub, after, end) })
+	var page []*entry
+	read := func(ctx context.Context) (err error) {
+		page, err = s.read(ctx, sub.room.id, after, end)
+		return err
+	}
+	err := s.engine.job(read, func(err error) { s.fetched(sub, page, err) })
 	if errors.Is(err, pool.ErrBusy) {
 		t.fetching = nil
 		time.AfterFunc(busyRetry, func() { s.push(&sub.Link) })
@@ -179,31 +184,39 @@ func (s *Stream) fetch(sub *subscription) outcome {
 // too many jobs wait.
 const busyRetry = 20 * time.Millisecond
 
-// fetched reads the events after `after` up to end, on a worker.
-func (s *Stream) fetched(sub *subscription, after, end uint64) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.engine.cfg.StoreTimeout)
-	defer cancel()
-	events, err := s.engine.store.Events(ctx, sub.room.id, after, store.Page{Events: pageEvents, Bytes: pageBytes})
+// read returns a page of the events after `after` up to end, encoded. On a
+// worker.
+func (s *Stream) read(ctx context.Context, id string, after, end uint64) ([]*entry, error) {
+	events, err := s.engine.store.Events(ctx, id, after, store.Page{Events: pageEvents, Bytes: pageBytes})
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	page := make([]*entry, 0, len(events))
 	for i := range events {
-		if err != nil || events[i].Seq > end {
+		if events[i].Seq > end {
 			break
 		}
-		var e *entry
-		if e, err = encode(&events[i], now, s.engine.cfg.Box); err == nil {
-			page = append(page, e)
+		e, err := encode(&events[i], now, s.engine.cfg.Box)
+		if err != nil {
+			return nil, err
 		}
+		page = append(page, e)
 	}
-	if err == nil && (len(page) == 0 || page[0].seq != after+1) {
-		err = errGap
+	if len(page) == 0 || page[0].seq != after+1 {
+		return nil, errGap
 	}
+	return page, nil
+}
+
+// fetched hands the page over to the turn. On a worker.
+func (s *Stream) fetched(sub *subscription, page []*entry, err error) {
 	if !s.acquire() {
 		return
 	}
 	defer s.release()
 	if err != nil {
-		s.engine.log.Error("cannot read a room's events for a stream", "room", sub.room.id, "after", after, "error", err)
+		s.engine.log.Error("cannot read a room's events for a stream", "room", sub.room.id, "after", sub.cursor, "error", err)
 		s.End(failed(chatpb.ReturnStatus_DATABASE_DOWN))
 		return
 	}
