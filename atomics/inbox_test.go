@@ -203,8 +203,8 @@ func TestInboxIsLinearizable(t *testing.T) {
 				q Inbox[*letter]
 				h history
 			)
-			together(4, func(i int) {
-				for n := range 5 {
+			together(historyClients, func(i int) {
+				for n := range 8 {
 					if i == 0 { // the consumer
 						h.record(i, -1, func() any {
 							var got []int

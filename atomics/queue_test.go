@@ -151,8 +151,8 @@ func TestQueueIsLinearizable(t *testing.T) {
 				q Queue[*letter]
 				h history
 			)
-			together(4, func(i int) {
-				for n := range 5 {
+			together(historyClients, func(i int) {
+				for n := range 12 {
 					switch {
 					case i < 2:
 						x := newLetter()

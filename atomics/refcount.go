@@ -26,7 +26,7 @@ const closedBit = 1 << 63
 // before it. So everything done before a Release is seen by the one that is told of the end; everything done before
 // Close is seen by whoever gets false from Acquire or true from Closed.
 //
-// Cost: one CompareAndSwap, uncontended some 5 ns. All holders of one object share a cache line: do not put one RefCount
+// Cost: one load and one CompareAndSwap, uncontended some 8 ns. All holders of one object share a cache line: do not put one RefCount
 // in front of something every core enters a million times a second. Not for memory either: Go has a garbage collector;
 // count uses that must end, not pointers.
 //

@@ -157,7 +157,7 @@ func TestRefCountIsLinearizable(t *testing.T) {
 				r RefCount
 				h history
 			)
-			together(4, func(i int) {
+			together(historyClients, func(i int) {
 				for n := range 6 {
 					if i == 0 && n == 3 {
 						h.record(i, "close", func() any {

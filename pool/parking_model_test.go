@@ -195,7 +195,7 @@ func exploreParking(fault string) (bad string, states int) {
 	e := parkingExplorer{fault: fault, seen: make(map[parkingWorld]bool)}
 	var w parkingWorld
 	for i := range w.bringers {
-		w.bringers[i].left = 3
+		w.bringers[i].left = 2
 	}
 	e.explore(w)
 	return e.bad, len(e.seen)

@@ -136,30 +136,41 @@ func TestGreedyTaskDoesNotHoldUpClose(t *testing.T) {
 }
 
 func TestCloseIsBoundedByItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, err := New(Config{Runners: 1, Workers: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		hold := make(chan struct{})
-		if err := p.Submit(func() { <-hold }); err != nil {
-			t.Fatal(err)
-		}
-		begin := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Close returned %v", err)
-		}
-		if d := time.Since(begin); d != time.Minute {
-			t.Errorf("Close returned after %v", d)
-		}
-		newTask(p, func() { t.Error("a turn after Close") }).Schedule()
-		close(hold)
-		if err := p.Close(t.Context()); err != nil {
-			t.Errorf("second Close returned %v", err)
-		}
-	})
+	for _, c := range []struct {
+		name  string
+		stall func(p *Pool, wait func()) error
+	}{
+		{"a job does not end", func(p *Pool, wait func()) error { return p.Submit(wait) }},
+		{"a turn does not end", func(p *Pool, wait func()) error { newTask(p, wait).Schedule(); return nil }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, err := New(Config{Runners: 1, Workers: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				hold := make(chan struct{})
+				if err := c.stall(p, func() { <-hold }); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				begin := time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				if err := p.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Close returned %v", err)
+				}
+				if d := time.Since(begin); d != time.Minute {
+					t.Errorf("Close returned after %v", d)
+				}
+				newTask(p, func() { t.Error("a turn after Close") }).Schedule()
+				close(hold)
+				if err := p.Close(t.Context()); err != nil {
+					t.Errorf("second Close returned %v", err)
+				}
+			})
+		})
+	}
 }
 
 // In a bubble Wait returns only when every goroutine is durably blocked: so idle runners and workers do not spin, and

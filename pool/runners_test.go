@@ -129,11 +129,12 @@ func bare(n int) *Pool {
 // spin passes about n nanoseconds without giving the processor away.
 //
 //go:noinline
-func spin(n int) (x int) {
+func spin(n int) {
+	x := 0
 	for i := range n {
 		x ^= i
 	}
-	return x
+	runtime.KeepAlive(x)
 }
 
 // The next task is scheduled at the moment at which the only runner finds the queue empty and goes to sleep: the delay is
@@ -286,12 +287,12 @@ func TestPanicEndsOnlyItsTurn(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			reports := make(chan panicReport, 1)
 			var inside bool
-			p := newPool(t, Config{Runners: 1, OnPanic: func(task Task, v any, stack []byte) {
-				if !inside {
+			p := newPool(t, Config{Runners: 1, OnPanic: func(broken Task, v any, stack []byte) {
+				if x := broken.(*task); !inside || x.state.Load()&running == 0 {
 					t.Error("OnPanic is not called within the turn")
 				}
 				inside = false
-				reports <- panicReport{task, v, string(stack)}
+				reports <- panicReport{broken, v, string(stack)}
 			}})
 			var x *task
 			x = newTask(p, func() {
