@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// chatLine is one line of input: a command with its arguments, or a text.
+type chatLine struct {
+	verb string // empty for a text
+	args []string
+	text string
+}
+
+// verbs are the commands, with the number of arguments each takes.
+var verbs = map[string]struct{ least, most int }{
+	"create":  {0, -1}, // the rest of the line is the name
+	"join":    {1, 2},
+	"room":    {1, 1},
+	"leave":   {0, 1},
+	"rooms":   {0, 0},
+	"members": {0, 1},
+	"kick":    {1, 1},
+	"ban":     {1, 1},
+	"help":    {0, 0},
+	"quit":    {0, 0},
+}
+
+const chatHelp = `/create NAME           make a room and select it
+/join ROOM PASSWORD    join a room and select it
+/room ROOM             select a room: its last messages are shown, and text goes there
+/leave [ROOM]          leave a room, or the selected one
+/rooms                 list the rooms you are in
+/members [ROOM]        list who is in a room
+/kick NAME, /ban NAME  remove a member (the room's admin may)
+/help                  this
+/quit                  leave the program
+//TEXT                 send a text that begins with a slash
+anything else          is sent to the selected room`
+
+// parseLine tells commands from texts.
+func parseLine(line string) (chatLine, error) {
+	line = strings.TrimRight(line, "\r\n")
+	if strings.HasPrefix(line, "//") {
+		return chatLine{text: line[1:]}, nil
+	}
+	if !strings.HasPrefix(line, "/") {
+		return chatLine{text: line}, nil
+	}
+	fields := strings.Fields(line[1:])
+	if len(fields) == 0 {
+		return chatLine{}, fmt.Errorf("a command is missing after the slash: see /help")
+	}
+	verb, args := fields[0], fields[1:]
+	takes, known := verbs[verb]
+	if !known {
+		return chatLine{}, fmt.Errorf("there is no command /%s: see /help", verb)
+	}
+	if len(args) < takes.least || takes.most >= 0 && len(args) > takes.most {
+		return chatLine{}, fmt.Errorf("/%s does not take %d arguments: see /help", verb, len(args))
+	}
+	if takes.most < 0 {
+		rest := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line[1:]), verb))
+		args = []string{rest}
+	}
+	return chatLine{verb: verb, args: args}, nil
+}

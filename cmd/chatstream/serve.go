@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/chatstream/chatstream/engine"
+	"github.com/chatstream/chatstream/pool"
+	"github.com/chatstream/chatstream/server"
+	"github.com/chatstream/chatstream/server/accounts"
+	"github.com/chatstream/chatstream/store/embedded"
+)
+
+// serveCmd is `chatstream serve`.
+type serveCmd struct {
+	Listen   string `default:"127.0.0.1:50051" placeholder:"HOST:PORT" help:"Address to serve gRPC on; port 0 takes a free one (${default})."`
+	Data     string `default:"chatstream-data" placeholder:"DIR" help:"Data directory of the embedded store (./chatstream-data)."`
+	TLSCert  string `name:"tls-cert" type:"path" placeholder:"FILE" help:"Certificate (chain), PEM."`
+	TLSKey   string `name:"tls-key" type:"path" placeholder:"FILE" help:"Key of the certificate, PEM."`
+	Insecure bool   `help:"Allow plaintext on an address beyond loopback."`
+
+	StreamLifetime time.Duration `default:"30m" help:"How long a chat stream lives unless it is refreshed (${default})."`
+	TokenLifetime  time.Duration `default:"30m" help:"How long a login is valid (${default})."`
+	DrainTimeout   time.Duration `default:"10s" help:"How long a shutdown waits for clients (${default})."`
+
+	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error (${default})."`
+	LogFormat string     `default:"text" enum:"text,json" help:"text or json (${default})."`
+
+	Limits limits `embed:"" group:"Limits"`
+}
+
+// limits are the limits of the engine and of gRPC.
+type limits struct {
+	TailAge        time.Duration `default:"60s" help:"How long events are kept encoded in memory (${default})."`
+	TailBytes      int64         `default:"104857600" help:"How many bytes of them, in all rooms (${default})."`
+	StallTimeout   time.Duration `default:"2m" help:"How long a client may leave a stream unread (${default})."`
+	GapPatience    time.Duration `default:"200ms" help:"How long a room waits for a late event before it reads the store (${default})."`
+	Replies        int           `default:"16" help:"Answers of one stream that may wait (${default})."`
+	StoreTimeout   time.Duration `default:"10s" help:"Bound of one read of the store (${default})."`
+	Runners        int           `default:"0" help:"Goroutines that give turns to streams and rooms; 0 for one a core."`
+	Workers        int           `default:"64" help:"Store reads at once (${default})."`
+	MaxMetadata    uint32        `default:"1048576" help:"Bytes of metadata in a request (${default})."`
+	MaxMessage     int           `default:"4194304" help:"Bytes of a request (${default})."`
+	MaxStreams     uint32        `default:"100" help:"RPCs at once on one connection (${default})."`
+	MaxIdle        time.Duration `default:"15m" help:"How long a connection without RPCs stays (${default})."`
+	CommandTimeout time.Duration `default:"30s" help:"Bound of every RPC but the chat stream (${default})."`
+	CacheBytes     int64         `default:"134217728" help:"Bytes of the store's block cache (${default})."`
+}
+
+// Run serves until a signal ends it.
+func (c *serveCmd) Run(ctx context.Context, std stdio) error {
+	log := c.logger(std)
+	secure, err := c.tls()
+	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	st, err := embedded.Open(embedded.Config{Dir: c.Data, Logger: log, CacheBytes: c.Limits.CacheBytes})
+	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return errors.Join(&exitError{code: exitUsage, err: fmt.Errorf("cannot listen on %s: %w", c.Listen, err)}, st.Close())
+	}
+	s, err := server.New(ctx, st, c.config(log, secure))
+	if err != nil {
+		return errors.Join(&exitError{code: exitUsage, err: err}, listener.Close(), st.Close())
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listener) }()
+	fmt.Fprintf(std.Out, "ready grpc=%s store=embedded:%s\n", listener.Addr(), c.Data)
+
+	select {
+	case sig := <-signals:
+		log.Info("shutting down; a second signal ends at once", "signal", sig.String())
+	case <-ctx.Done():
+		log.Info("shutting down")
+	case <-st.Failed():
+		// Whatever is not acknowledged yet never will be. Serving on would only
+		// hide that.
+		return &exitError{code: exitFailed, err: fmt.Errorf("the store failed, nothing is acknowledged any more: %w", st.Err())}
+	case err := <-served:
+		return errors.Join(err, st.Close())
+	}
+	go func() {
+		<-signals
+		os.Exit(exitFailed)
+	}()
+	drain, cancel := context.WithTimeout(context.Background(), c.DrainTimeout)
+	defer cancel()
+	err = s.Shutdown(drain)
+	if err != nil {
+		log.Warn("the shutdown was not complete", "error", err)
+	}
+	if err := st.Close(); err != nil {
+		return fmt.Errorf("close the store: %w", err)
+	}
+	<-served
+	log.Info("shut down")
+	return nil
+}
+
+func (c *serveCmd) logger(std stdio) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(std.Err, options))
+	}
+	return slog.New(slog.NewTextHandler(std.Err, options))
+}
+
+// tls is what connections are secured with, nil for plaintext.
+func (c *serveCmd) tls() (*tls.Config, error) {
+	switch {
+	case c.TLSCert != "" && c.TLSKey != "":
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use the certificate: %w", err)
+		}
+		return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	case c.TLSCert != "" || c.TLSKey != "":
+		return nil, errors.New("--tls-cert and --tls-key go together")
+	case !c.Insecure && !loopback(c.Listen):
+		return nil, fmt.Errorf("--listen %s is beyond loopback: give --tls-cert and --tls-key, or --insecure to serve plaintext", c.Listen)
+	}
+	return nil, nil
+}
+
+// loopback reports whether nobody beyond this machine reaches address.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return true // net.Listen will say what is wrong
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *serveCmd) config(log *slog.Logger, secure *tls.Config) server.Config {
+	l := c.Limits
+	return server.Config{
+		Engine: engine.Config{
+			StreamLifetime: c.StreamLifetime, TailAge: l.TailAge, TailBytes: l.TailBytes,
+			StallPatience: l.StallTimeout, GapPatience: l.GapPatience, Replies: l.Replies, StoreTimeout: l.StoreTimeout,
+		},
+		Pool:     pool.Config{Runners: l.Runners, Workers: l.Workers},
+		Accounts: accounts.Config{TokenLifetime: c.TokenLifetime},
+		TLS:      secure, MaxMetadata: l.MaxMetadata, MaxMessage: l.MaxMessage, MaxStreams: l.MaxStreams,
+		MaxIdle: l.MaxIdle, CommandTimeout: l.CommandTimeout, Logger: log,
+	}
+}
