@@ -52,18 +52,18 @@ func (s *Store) submit(ctx context.Context, what string, stage func(*group) erro
 		case <-r.done:
 			return r.answer(what)
 		case <-ctx.Done():
-			early = context.Cause(ctx)
+			early = ctx.Err()
 		case <-s.failed:
 			early = s.refusal()
 		case <-s.stopped:
-			early = store.ErrClosed
+			early = s.refusal()
 		}
 	case <-ctx.Done():
-		early = context.Cause(ctx)
+		early = ctx.Err()
 	case <-s.failed:
 		early = s.refusal()
 	case <-s.closing:
-		early = store.ErrClosed
+		early = s.refusal()
 	}
 	// The answer is the better one if it is there too.
 	select {
@@ -82,7 +82,13 @@ const maxGroupBytes = 4 << 20
 // commitLoop is the committer. It ends when the store is closed and what was
 // accepted is done, or when the store has failed.
 func (s *Store) commitLoop() {
-	defer close(s.stopped)
+	defer func() {
+		// A function of a caller may have ended this goroutine (runtime.Goexit).
+		if s.refusal() == nil {
+			s.fail(errors.New("the committer was ended by a decision"))
+		}
+		close(s.stopped)
+	}()
 	for {
 		var first *request
 		select {

@@ -60,7 +60,8 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// On the operating system's files, with the configuration of a server.
+// On the operating system's files, with the configuration of a server. The long
+// random test would find nothing here that it does not find in memory.
 func TestConformanceOnDisk(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
@@ -70,7 +71,7 @@ func TestConformanceOnDisk(t *testing.T) {
 				return open(t, Config{Dir: dir, Now: now, Logger: quiet})
 			},
 		}
-	})
+	}, "Properties")
 }
 
 // cut is what is left after a power cut at this moment: all that was synced, and

@@ -43,11 +43,14 @@
 // restart recovers what was synced. Pebble's Fatalf must not end the process
 // here (that is cmd's to do) and must not be ignored either, since Commit
 // returns nil after it: the committer looks at the failure after each commit,
-// before it publishes.
+// before it publishes. What pebble cannot handle at all, errors of its
+// write-ahead log, it does not get to see (guard).
 //
 // # Goroutines
 //
-// One: the committer, which Close waits for. Watchers run in their caller.
+// One: the committer, which Close waits for. Watchers run in their caller. Open
+// and Close wait for a goroutine each, which they leave behind only where pebble
+// hangs on a disk that has failed.
 //
 // # On disk
 //

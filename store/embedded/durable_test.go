@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -145,6 +146,7 @@ func TestNothingShowsBeforeSync(t *testing.T) {
 	select {
 	case <-h.waiting:
 	case err := <-released:
+		d.during(nil)
 		t.Fatalf("answered before a sync: %v", err)
 	}
 	// Wait until pebble itself shows it, or the test would prove nothing.
@@ -231,6 +233,83 @@ func TestNothingShowsBeforeSync(t *testing.T) {
 	cancel()
 	if len(shown) != 4 {
 		t.Errorf("Watch showed %d events, want 4", len(shown))
+	}
+}
+
+// eventually waits for what another goroutine is about to do.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Errorf("%s: not in 20 s", what)
+			return
+		}
+	}
+}
+
+// The order in which a group is published, which S7 and S10 rest on: view,
+// states, ring, answers. Whoever is shown one finds all those before it. Each
+// step is held up in turn; those before it must be done, those after it not.
+func TestOrderOfPublishing(t *testing.T) {
+	s := open(t, inMemory(vfs.NewCrashableMem()))
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
+	r.Create(t, storetest.Account(0))
+	seq := uint64(2)
+	hasView := func() bool {
+		events, err := s.Events(t.Context(), r.ID, seq-1, store.Page{})
+		return err == nil && len(events) == 1
+	}
+	hasState := func() bool {
+		state, ok := s.states.cached(r.ID)
+		return ok && state.Seq == seq
+	}
+	post := func() chan error {
+		answer := make(chan error, 1)
+		op := storetest.OpOf(room.Post{UUID: r.UUID(), Sender: storetest.Account(0), Kind: room.KindText})
+		seq++
+		go func() {
+			_, err := s.Append(t.Context(), r.ID, op)
+			answer <- err
+		}()
+		return answer
+	}
+	open := func(answer chan error) {
+		t.Helper()
+		select {
+		case err := <-answer:
+			t.Errorf("answered (%v) before it was published", err)
+			answer <- err
+		default:
+		}
+	}
+
+	s.states.mu.Lock()
+	answer := post()
+	eventually(t, "the view, while the states are held up", hasView)
+	s.ring.mu.Lock()
+	if s.ring.next != 2 || hasState() {
+		t.Errorf("the ring is at %d, the state is new: %v, while the states are held up", s.ring.next, hasState())
+	}
+	s.ring.mu.Unlock()
+	open(answer)
+	s.states.mu.Unlock()
+	if err := <-answer; err != nil {
+		t.Fatal(err)
+	}
+
+	s.ring.mu.Lock()
+	answer = post()
+	eventually(t, "the view, while the ring is held up", hasView)
+	eventually(t, "the state, while the ring is held up", hasState)
+	open(answer)
+	s.ring.mu.Unlock()
+	if err := <-answer; err != nil {
+		t.Fatal(err)
 	}
 }
 

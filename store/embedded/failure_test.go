@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -199,6 +200,21 @@ func TestCloseAfterFailureOnDiskThatHangs(t *testing.T) {
 	}
 	close(h.let)
 	<-s.stopped
+}
+
+// A function that ends its goroutine ends the store, and nobody waits for ever.
+func TestDecideEndsCommitter(t *testing.T) {
+	s := open(t, inMemory(vfs.NewCrashableMem()))
+	_, err := s.Append(t.Context(), storetest.RoomID(0), store.Op{Decide: func(room.State) ([]room.Draft, error) {
+		runtime.Goexit()
+		return nil, nil
+	}})
+	if !errors.Is(err, store.ErrUnavailable) || s.Err() == nil {
+		t.Errorf("got %v, want %v", err, store.ErrUnavailable)
+	}
+	if err := s.Close(); !errors.Is(err, s.Err()) {
+		t.Errorf("Close: got %v, want %v", err, s.Err())
+	}
 }
 
 // Running out of file handles is not the end: pebble tries again.

@@ -54,7 +54,7 @@ func (s *Store) Events(ctx context.Context, roomID string, after uint64, page st
 		}
 		events = append(events, e)
 		if len(events)%64 == 0 && ctx.Err() != nil {
-			return false, context.Cause(ctx)
+			return false, ctx.Err()
 		}
 		return page.Events <= 0 || len(events) < page.Events, nil
 	})

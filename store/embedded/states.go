@@ -84,7 +84,7 @@ func (s *states) get(
 		case <-l.done:
 			return l.state, l.err
 		case <-ctx.Done():
-			return room.State{}, context.Cause(ctx)
+			return room.State{}, ctx.Err()
 		}
 	}
 	l := &stateLoad{done: make(chan struct{}), err: errLoadPanicked}

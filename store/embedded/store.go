@@ -82,7 +82,7 @@ func (s *Store) view(ctx context.Context) (*view, error) {
 
 func (s *Store) usable(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return ctx.Err()
 	}
 	return s.refusal()
 }

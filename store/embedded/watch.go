@@ -169,7 +169,7 @@ func (s *Store) Watch(ctx context.Context, pos store.Position) iter.Seq2[store.B
 				if _, wake, held = s.ring.after(number, nil); held && wake == nil {
 					continue
 				}
-				yield(store.Batch{}, fmt.Errorf("store: watch: %w", store.ErrClosed))
+				yield(store.Batch{}, fmt.Errorf("store: watch: %w", s.refusal()))
 				return
 			}
 		}

@@ -105,7 +105,7 @@ func testProperties(t *testing.T, h Harness) {
 			t.Error(err)
 		}
 	}()
-	ctx := bounded(t)
+	ctx := t.Context()
 	trial := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		trial++ // each has rooms and accounts of its own, in the same store
