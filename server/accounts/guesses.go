@@ -163,7 +163,7 @@ func caller(ctx context.Context) netip.Prefix {
 	if err != nil {
 		return netip.Prefix{}
 	}
-	addr, bits := at.Addr().Unmap().WithZone(""), 64
+	addr, bits := at.Addr().Unmap(), 64
 	if addr.Is4() {
 		bits = 32
 	}

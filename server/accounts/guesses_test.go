@@ -101,6 +101,18 @@ func TestCrowd(t *testing.T) {
 	})
 }
 
+// What a crowd holds while it is being tried must not use up its address.
+func TestMoreTokensThanAreTriedAtOnce(t *testing.T) {
+	const atOnce = 3 * peerBurst
+	g := newGuesses(atOnce)
+	now, from := time.UnixMilli(0), netip.MustParsePrefix("10.0.0.1/32")
+	for i := range atOnce {
+		if wait := g.take(now, fmt.Sprint(i), from); wait > 0 {
+			t.Fatalf("%d is refused for %v", i, wait)
+		}
+	}
+}
+
 // Guesses in parallel must not pass all together because none of them is known
 // to be wrong yet.
 func TestGuessesAtOnce(t *testing.T) {

@@ -52,7 +52,7 @@ func invisible(r rune) bool {
 // nameKey is the form of a name that is unique and that it is found by: two
 // names have the same key when they differ only in case, in the width or the
 // composition of characters, in variation selectors, or in how many blanks
-// separate words. It is Unicode's compatibility caseless match (D146), composed.
+// separate words. It is Unicode's compatibility caseless matching.
 func nameKey(name string) string {
 	name = strings.Map(func(r rune) rune {
 		switch {
@@ -63,9 +63,8 @@ func nameKey(name string) string {
 		}
 		return r
 	}, name)
-	// Folding can undo normalization and the other way round, so both twice.
-	fold := cases.Fold()
-	name = norm.NFKD.String(fold.String(norm.NFD.String(name)))
-	name = norm.NFKC.String(fold.String(name))
+	// Decomposed first: folding a composed character may put what it is made of
+	// before a mark that belongs before it.
+	name = norm.NFKC.String(cases.Fold().String(norm.NFKD.String(name)))
 	return strings.Join(strings.Fields(name), " ")
 }

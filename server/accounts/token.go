@@ -29,14 +29,14 @@ const tokenLabel = "chatstream session token 1\x00"
 // newNonce is what makes a session's token unlike every other session's.
 func newNonce() []byte {
 	b := make([]byte, 16)
-	rand.Read(b) //nolint:errcheck // never fails
+	rand.Read(b) // never fails
 	return b
 }
 
 // newID draws an account id, or anything else of 96 bits as hexadecimal.
 func newID() string {
 	var b [12]byte
-	rand.Read(b[:]) //nolint:errcheck // never fails
+	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
 }
 
