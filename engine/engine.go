@@ -205,6 +205,17 @@ func (e *Engine) EndAccount(account string, why Ending) {
 	}
 }
 
+// EndElsewhere is EndAccount, unless the stream is one of that installation: it
+// may have been opened after what is to end it happened.
+func (e *Engine) EndElsewhere(account, installation string, why Ending) {
+	if ref, ok := e.registry.Acquire(account); ok {
+		if ref.Stream().installation != installation {
+			ref.Stream().End(why)
+		}
+		ref.Release()
+	}
+}
+
 // EndAccountWith ends the account's open stream with a status.
 func (e *Engine) EndAccountWith(account string, status chatpb.ReturnStatus) {
 	e.EndAccount(account, failed(status))

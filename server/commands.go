@@ -166,12 +166,12 @@ func (s commandService) CreateChatRoomRPC(ctx context.Context, r *commandspb.Cre
 		Name:        r.GetChatRoomName(),
 		Password:    randomText(passwordLength),
 		Creator:     account.ID,
-		CreatorName: account.Name,
+		CreatorName: account.Display,
 		CapUUID:     uuid.NewString(),
 		JoinUUID:    uuid.NewString(),
 	}
 	if command.Name == "" {
-		command.Name = account.Name + "'s chat room"
+		command.Name = account.Display + "'s chat room"
 	}
 	var id string
 	var appended store.Appended

@@ -48,7 +48,7 @@ type Config struct {
 
 // Validate reports every value that makes no sense.
 func (c Config) Validate() error {
-	errs := []error{c.Engine.Validate(), c.Pool.Validate()}
+	errs := []error{c.Engine.Validate(), c.Pool.Validate(), c.Accounts.Validate()}
 	for name, v := range map[string]int64{
 		"message size": int64(c.MaxMessage), "idle time": int64(c.MaxIdle),
 		"keepalive": int64(c.Keepalive), "command timeout": int64(c.CommandTimeout),

@@ -57,7 +57,7 @@ func (s commandService) JoinChatRoomRPC(r *commandspb.JoinChatRoomRequest, strea
 		return prime(success, commandspb.ChatRoomStatus_INVALID_CHAT_ROOM_PASSWORD)
 	}
 	command := room.Join{
-		UUID: uuid.NewString(), Account: account.ID, Name: account.Name, Password: r.GetChatRoomPassword(),
+		UUID: uuid.NewString(), Account: account.ID, Name: account.Display, Password: r.GetChatRoomPassword(),
 	}
 	var before room.State
 	appended, err := s.store.Append(ctx, id, store.Op{

@@ -63,8 +63,8 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 		return nil, errors.Join(err, s.pool.Close(ctx))
 	}
 	cfg.Accounts.Logger = cfg.Logger
-	cfg.Accounts.Ended = func(account string, status chatpb.ReturnStatus, _ string) {
-		s.engine.EndAccountWith(account, status)
+	cfg.Accounts.Ended = func(account string, status chatpb.ReturnStatus, installation string) {
+		s.engine.EndElsewhere(account, installation, withStatus(status))
 	}
 	s.accounts = accounts.New(st, cfg.Accounts)
 	s.grpc = grpc.NewServer(s.options()...)

@@ -65,7 +65,7 @@ func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerR
 	defer s.cutIfStuck(ctx, c)
 	return s.engine.Serve(ctx, engine.Request{
 		Account:      account.ID,
-		Name:         account.Name,
+		Name:         account.Display,
 		Installation: o.login.GetInstallationId(),
 		Rooms:        o.rooms,
 		Conn:         c,

@@ -129,8 +129,11 @@ type Batch struct {
 // Account is a person's account.
 type Account struct {
 	// ID is 24 lower case hexadecimal digits.
-	ID   string
+	ID string
+	// Name is what the account is found by; no other account has it.
 	Name string
+	// Display is how the name is shown to people.
+	Display string
 	// Credential is what a password is checked against; opaque to the store.
 	Credential []byte
 	Created    int64 // milliseconds since the Unix epoch

@@ -46,14 +46,16 @@ type AccountServiceClient interface {
 	//
 	//	INVALID_ARGUMENT    the name, the password or the installation id is malformed
 	//	UNAUTHENTICATED     no such name, or a wrong password; the two look alike
+	//	PERMISSION_DENIED   the account is banned or suspended
 	//	RESOURCE_EXHAUSTED  too many wrong guesses, or overload
 	//	UNAVAILABLE         shutdown, or the store failed
 	Login(ctx context.Context, in *LoginRequest, opts ...grpc.CallOption) (*LoginResponse, error)
 	// Logout makes the token worthless and ends the open stream of the account.
+	// An expired token may log out; to log out twice is no error.
 	//
 	//	INVALID_ARGUMENT    the account id, the token or the installation id is malformed
-	//	UNAUTHENTICATED     the token is wrong, or has been replaced or has expired
-	//	RESOURCE_EXHAUSTED  too many wrong guesses, or overload
+	//	UNAUTHENTICATED     the token is wrong, or has been replaced
+	//	PERMISSION_DENIED   the account is banned or suspended
 	//	UNAVAILABLE         shutdown, or the store failed; may have taken effect
 	Logout(ctx context.Context, in *LogoutRequest, opts ...grpc.CallOption) (*LogoutResponse, error)
 }
@@ -118,14 +120,16 @@ type AccountServiceServer interface {
 	//
 	//	INVALID_ARGUMENT    the name, the password or the installation id is malformed
 	//	UNAUTHENTICATED     no such name, or a wrong password; the two look alike
+	//	PERMISSION_DENIED   the account is banned or suspended
 	//	RESOURCE_EXHAUSTED  too many wrong guesses, or overload
 	//	UNAVAILABLE         shutdown, or the store failed
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
 	// Logout makes the token worthless and ends the open stream of the account.
+	// An expired token may log out; to log out twice is no error.
 	//
 	//	INVALID_ARGUMENT    the account id, the token or the installation id is malformed
-	//	UNAUTHENTICATED     the token is wrong, or has been replaced or has expired
-	//	RESOURCE_EXHAUSTED  too many wrong guesses, or overload
+	//	UNAUTHENTICATED     the token is wrong, or has been replaced
+	//	PERMISSION_DENIED   the account is banned or suspended
 	//	UNAVAILABLE         shutdown, or the store failed; may have taken effect
 	Logout(context.Context, *LogoutRequest) (*LogoutResponse, error)
 	mustEmbedUnimplementedAccountServiceServer()

@@ -13,8 +13,7 @@ import (
 )
 
 // Check judges a login, in the order of the original, and returns the account,
-// with its name as it was typed and without its credential, if the status is
-// SUCCESS. Otherwise the status says why not; DATABASE_DOWN if the store
+// without its credential, if the status is SUCCESS. Otherwise the status says why not; DATABASE_DOWN if the store
 // failed. Safe for concurrent use.
 //
 // It reads the store once and writes nothing. The original writes the outcome
@@ -37,12 +36,7 @@ func (s *Service) Check(ctx context.Context, login *chatpb.LoginToServerBasicInf
 	if status := judge(account, login, s.cfg.Now()); status != chatpb.ReturnStatus_SUCCESS {
 		return store.Account{}, status
 	}
-	c, err := decodeCredential(account.Credential)
-	if err != nil {
-		s.cfg.Logger.Error("account cannot be read", "account", account.ID, "error", err)
-		return store.Account{}, chatpb.ReturnStatus_LG_ERROR
-	}
-	account.Name, account.Credential = c.name, nil
+	account.Credential = nil
 	return account, chatpb.ReturnStatus_SUCCESS
 }
 

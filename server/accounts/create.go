@@ -30,11 +30,12 @@ func (s *Service) CreateAccount(ctx context.Context, r *accountpb.CreateAccountR
 		return nil, s.unavailable(ctx, "find an account by name", err, "try again later")
 	}
 	c := newCredential(s.cfg.Argon2)
-	c.name = name
 	if err := s.hashing.do(ctx, func() { c.verifier = c.hash(password).verifier }); err != nil {
 		return nil, notHashed(err)
 	}
-	account := store.Account{ID: newID(), Name: key, Credential: c.encode(), Created: s.cfg.Now().UnixMilli()}
+	account := store.Account{
+		ID: newID(), Name: key, Display: name, Credential: c.encode(), Created: s.cfg.Now().UnixMilli(),
+	}
 	switch err := s.accounts.CreateAccount(ctx, account); {
 	case errors.Is(err, store.ErrNameTaken): // since it was asked
 		s.guesses.nameWasTaken(s.cfg.Now(), from)

@@ -12,7 +12,7 @@ import (
 )
 
 // credential is what store.Account.Credential holds: what a password is
-// checked against, and the name as it was typed.
+// checked against.
 //
 //	0   1   format: 1
 //	1   4   argon2id passes
@@ -20,17 +20,15 @@ import (
 //	9   1   argon2id threads
 //	10  16  salt
 //	26  32  verifier
-//	58      name, UTF-8
 type credential struct {
 	cost     Argon2
 	salt     [16]byte
 	verifier [32]byte
-	name     string
 }
 
 const (
 	credentialFormat = 1
-	credentialHeader = 1 + 4 + 4 + 1 + 16 + 32
+	credentialBytes  = 1 + 4 + 4 + 1 + 16 + 32
 )
 
 var errCredential = errors.New("malformed credential")
@@ -43,19 +41,18 @@ func newCredential(cost Argon2) credential {
 }
 
 func (c credential) encode() []byte {
-	b := make([]byte, 0, credentialHeader+len(c.name))
+	b := make([]byte, 0, credentialBytes)
 	b = append(b, credentialFormat)
 	b = binary.BigEndian.AppendUint32(b, c.cost.Time)
 	b = binary.BigEndian.AppendUint32(b, c.cost.MemoryKiB)
 	b = append(b, c.cost.Threads)
 	b = append(b, c.salt[:]...)
-	b = append(b, c.verifier[:]...)
-	return append(b, c.name...)
+	return append(b, c.verifier[:]...)
 }
 
 // decodeCredential's errors do not show what it read.
 func decodeCredential(b []byte) (credential, error) {
-	if len(b) <= credentialHeader {
+	if len(b) != credentialBytes {
 		return credential{}, fmt.Errorf("%w: %d bytes", errCredential, len(b))
 	}
 	if b[0] != credentialFormat {
@@ -67,7 +64,6 @@ func decodeCredential(b []byte) (credential, error) {
 			MemoryKiB: binary.BigEndian.Uint32(b[5:]),
 			Threads:   b[9],
 		},
-		name: string(b[credentialHeader:]),
 	}
 	copy(c.salt[:], b[10:])
 	copy(c.verifier[:], b[26:])

@@ -21,9 +21,9 @@
 //
 // A name is shown as it was typed and found as people read it: "Ann", "ann"
 // and "Ａｎｎ" are one name (name.go). The store keeps names apart byte by byte,
-// so what it knows as an account's name is the folded form; the typed one lies
-// in the credential, and Check puts it back. Look-alikes of different scripts
-// (a Cyrillic "а") are different names.
+// so what it knows as an account's name is the folded form, and the typed one is
+// for display. Look-alikes of different scripts (a Cyrillic "а") are different
+// names.
 //
 // # Guessing and load
 //

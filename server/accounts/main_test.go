@@ -173,8 +173,8 @@ func (f *fixture) create(name string) (id string) {
 func (f *fixture) put(name string, standing store.AccountStanding) (id string) {
 	f.t.Helper()
 	c := newCredential(cheap)
-	c.name, c.verifier = name, c.hash(right).verifier
-	a := store.Account{ID: newID(), Name: nameKey(name), Credential: c.encode(), Standing: standing}
+	c.verifier = c.hash(right).verifier
+	a := store.Account{ID: newID(), Name: nameKey(name), Display: name, Credential: c.encode(), Standing: standing}
 	if err := f.store.Accounts.CreateAccount(f.t.Context(), a); err != nil {
 		f.t.Fatal(err)
 	}

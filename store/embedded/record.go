@@ -270,7 +270,8 @@ func encodeAccount(a *store.Account) []byte {
 	}
 	s = putText(s, 3, a.Session.Nonce)
 	s = putInt(s, 4, uint64(a.Session.Expires))
-	return putText(b, 5, s)
+	b = putText(b, 5, s)
+	return putText(b, 6, a.Display)
 }
 
 func decodeAccount(id string, b []byte) (store.Account, error) {
@@ -288,6 +289,8 @@ func decodeAccount(id string, b []byte) (store.Account, error) {
 			a.Standing = store.AccountStanding(n)
 		case 5:
 			session = text
+		case 6:
+			a.Display = string(text)
 		}
 	})
 	if err == nil {

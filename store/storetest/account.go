@@ -10,7 +10,7 @@ import (
 )
 
 func account(n int, name string) store.Account {
-	return store.Account{ID: Account(n), Name: name, Credential: []byte("credential of " + name), Created: int64(n) + 1}
+	return store.Account{ID: Account(n), Name: name, Display: "The " + name, Credential: []byte("credential of " + name), Created: int64(n) + 1}
 }
 
 func testAccounts(t *testing.T, h Harness) {

@@ -81,7 +81,7 @@ func history(t *testing.T, s store.Store) func(store.Store) {
 		t.Fatal(err)
 	}
 	account := store.Account{
-		ID: Account(0), Name: "somebody", Credential: []byte("hash"), Created: 5, Standing: store.Suspended,
+		ID: Account(0), Name: "somebody", Display: "Somebody", Credential: []byte("hash"), Created: 5, Standing: store.Suspended,
 		Session: store.Session{Installation: "phone", TokenHash: [32]byte{1, 2}, Nonce: []byte("nonce"), Expires: 9},
 	}
 	if err := s.CreateAccount(ctx, account); err != nil {

@@ -292,7 +292,7 @@ func testRaiseViewed(t *testing.T, h Harness) {
 }
 
 func sameAccount(a, b store.Account) bool {
-	return a.ID == b.ID && a.Name == b.Name && bytes.Equal(a.Credential, b.Credential) && a.Created == b.Created &&
+	return a.ID == b.ID && a.Name == b.Name && a.Display == b.Display && bytes.Equal(a.Credential, b.Credential) && a.Created == b.Created &&
 		a.Standing == b.Standing && sameSession(a.Session, b.Session)
 }
 
