@@ -72,11 +72,17 @@ func (p *plain) run(ctx context.Context, in io.Reader, linger time.Duration) err
 		return err
 	}
 	var sent []client.Message // only Room and UUID
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, 1<<20)
+	input := readLines(in)
 	quit := false
-	for !quit && ctx.Err() == nil && lines.Scan() {
-		line, err := parseLine(lines.Text())
+	for !quit && ctx.Err() == nil {
+		text, err := p.line(ctx, input)
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			break
+		}
+		var line chatLine
+		if err == nil {
+			line, err = parseLine(text)
+		}
 		if err == nil {
 			if line.verb == "" {
 				err = p.send(ctx, line.text, &sent)
@@ -91,8 +97,8 @@ func (p *plain) run(ctx context.Context, in io.Reader, linger time.Duration) err
 			p.refuse(err)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		p.refuse(fmt.Errorf("read the input: %w", err))
+	if ctx.Err() != nil { // told to end, with nothing on its way
+		return nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, settle)
 	defer cancel()
@@ -116,6 +122,51 @@ func (p *plain) run(ctx context.Context, in io.Reader, linger time.Duration) err
 		return err
 	}
 	return nil
+}
+
+// inputLine is a line of the input, or why there are no more.
+type inputLine struct {
+	text string
+	err  error
+}
+
+// readLines reads the input in a goroutine of its own: nothing can interrupt a
+// read of standard input, and the program must not wait for it when it is told
+// to end or its session is over. Only then is the goroutine left behind, to end
+// with the process.
+func readLines(in io.Reader) <-chan inputLine {
+	out := make(chan inputLine, 1)
+	go func() {
+		lines := bufio.NewScanner(in)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			out <- inputLine{text: lines.Text()}
+		}
+		if err := lines.Err(); err != nil {
+			out <- inputLine{err: fmt.Errorf("read the input: %w", err)}
+		}
+		out <- inputLine{err: io.EOF}
+	}()
+	return out
+}
+
+// line waits for the next line of the input.
+func (p *plain) line(ctx context.Context, input <-chan inputLine) (string, error) {
+	for {
+		p.mu.Lock()
+		changed, ended := p.changed, p.ended
+		p.mu.Unlock()
+		if ended {
+			return "", p.sessionOver()
+		}
+		select {
+		case l := <-input:
+			return l.text, l.err
+		case <-changed:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
 }
 
 func (p *plain) inRoom(id string) bool {

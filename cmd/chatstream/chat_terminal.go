@@ -48,6 +48,9 @@ type terminal struct {
 	wanted  string              // the room to select when it is entered
 	sending []sending           // texts that are not stored yet
 	sends   int
+	// observing: the server is being told that the room was looked at, again
+	// that it has to be told once more. One call at a time, however much is said.
+	observing, again bool
 
 	width, height int
 	log           viewport.Model
@@ -82,7 +85,8 @@ type (
 		sending
 		err error
 	}
-	created struct{ room client.Room }
+	created  struct{ room client.Room }
+	observed struct{}
 )
 
 // keptNotices bounds the notices of a room.
@@ -160,6 +164,12 @@ func (t *terminal) Update(m tea.Msg) (tea.Model, tea.Cmd) {
 			t.note(m.room, m.text, false)
 		}
 		t.render()
+		return t, nil
+	case observed:
+		t.observing = false
+		if t.again {
+			return t, t.observe()
+		}
 		return t, nil
 	case tea.KeyPressMsg:
 		return t.key(m)
@@ -314,10 +324,15 @@ func (t *terminal) observe() tea.Cmd {
 	if room == "" {
 		return nil
 	}
+	if t.observing {
+		t.again = true
+		return nil
+	}
+	t.observing, t.again = true, false
 	return func() tea.Msg {
 		// A person would not know what to do about a failure.
 		_ = t.chat.Observe(t.ctx, room)
-		return nil
+		return observed{}
 	}
 }
 

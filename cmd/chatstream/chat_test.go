@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -214,5 +215,29 @@ func TestWrongPasswordIsSaid(t *testing.T) {
 		if code != 1 || !strings.Contains(says, "password is wrong") || strings.Count(says, "\n") != 1 {
 			t.Errorf("exit code %d, %q", code, says)
 		}
+	}
+}
+
+func TestScriptEndsWhenItIsTold(t *testing.T) {
+	p := serve(t)
+	s := chatScript(t, p, "ada")
+	s.line("/create kitchen")
+	s.created()
+	s.signal(syscall.SIGTERM) // its input is still open
+	if code := s.wait(); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, s.stderr.String())
+	}
+}
+
+func TestScriptEndsWhenTheAccountIsUsedElsewhere(t *testing.T) {
+	p := serve(t)
+	s := chatScript(t, p, "ada")
+	elsewhere := startScript(t, "password of ada", "--name=ada", "--server="+p.addr, "--state-dir="+t.TempDir())
+	elsewhere.await("connected ")
+	if code := s.wait(); code != 1 || !strings.Contains(s.stderr.String(), "in use from another installation") {
+		t.Errorf("exit code %d, %q", code, s.stderr.String())
+	}
+	if code := elsewhere.finish(); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, elsewhere.stderr.String())
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
 
@@ -116,7 +117,9 @@ func TestKilledServerLosesNothing(t *testing.T) {
 
 	// Everybody gets everything.
 	for _, m := range world.members {
-		m.awaitAll(t)
+		if !m.awaitAll(t) {
+			break // the others are checked without waiting
+		}
 	}
 	t.Logf("everybody has everything after %v", time.Since(began).Round(time.Millisecond))
 	cancel()
@@ -536,7 +539,7 @@ func (m *member) historyOf(t *testing.T) map[string][]event {
 
 // awaitAll waits until the user has as much as there is: all that was said,
 // the cap of the room and one join a member.
-func (m *member) awaitAll(t *testing.T) {
+func (m *member) awaitAll(t *testing.T) bool {
 	t.Helper()
 	for {
 		m.mu.Lock()
@@ -549,13 +552,13 @@ func (m *member) awaitAll(t *testing.T) {
 		}
 		m.mu.Unlock()
 		if missing == "" {
-			return
+			return true
 		}
 		select {
 		case <-changed:
 		case <-time.After(patience):
 			t.Error(missing)
-			return
+			return false
 		}
 	}
 }
@@ -584,5 +587,114 @@ func (m *member) check(t *testing.T, want map[string][]event) {
 			}
 		}
 		t.Errorf("%s, room %s: %d messages, want %d; missing: %s", m.name, r, len(got), len(want[r]), strings.Join(lost[:min(5, len(lost))], " "))
+	}
+}
+
+// TestKilledServerKeepsMembership kills the server while users join and leave.
+// Whatever became of the last command, afterwards all say the same about who is
+// in which room: the room's history, the user's stream and the commands.
+func TestKilledServerKeepsMembership(t *testing.T) {
+	noLeaks(t)
+	const roomCount, userCount = 5, 10
+	rounds := 4
+	if testing.Short() {
+		rounds = 2
+	}
+	address, data := fixedAddress(t), t.TempDir()
+	start := func() *process { return serve(t, "--listen="+address, "--data="+data) }
+	p := start()
+	admin := dial(t, address).signUp(t)
+	var rooms []room
+	var users []*user
+	for i := range roomCount {
+		rooms = append(rooms, admin.create(t, fmt.Sprint("room ", i)))
+	}
+	for range userCount {
+		users = append(users, dial(t, address).signUp(t))
+	}
+	for round := range rounds {
+		var done atomic.Int64
+		var group sync.WaitGroup
+		enough := make(chan struct{})
+		for i, u := range users {
+			random := rand.New(rand.NewPCG(uint64(round), uint64(i)))
+			group.Go(func() {
+				for { // until the server is gone
+					r := rooms[random.IntN(len(rooms))]
+					var err error
+					if random.IntN(2) == 0 {
+						_, err = u.tryJoin(t.Context(), r)
+					} else {
+						_, err = u.commands.LeaveChatRoomRPC(t.Context(), &commandspb.LeaveChatRoomRequest{LoginInfo: u.login(), ChatRoomId: r.id})
+					}
+					if err != nil {
+						if status.Code(err) != codes.Unavailable {
+							t.Errorf("a join or leave: %v", err)
+						}
+						return
+					}
+					if done.Add(1) == 500 {
+						close(enough)
+					}
+				}
+			})
+		}
+		select {
+		case <-enough:
+		case <-time.After(patience):
+			t.Fatalf("only %d joins and leaves", done.Load())
+		}
+		p.kill()
+		group.Wait()
+		p = start()
+
+		a := dial(t, address) // connected at once, the others are still backing off
+		reader := *admin
+		reader.api = a
+		members := map[string]map[string]bool{} // room -> account
+		for _, r := range rooms {
+			in := map[string]bool{}
+			for _, m := range reader.history(t, r) {
+				switch who := m.GetSentByAccountId(); kindOf(m) {
+				case kindJoined:
+					if in[who] {
+						t.Errorf("room %s: %s joined twice", r.id, who)
+					}
+					in[who] = true
+				case kindLeft:
+					if !in[who] {
+						t.Errorf("room %s: %s left, and was not in", r.id, who)
+					}
+					delete(in, who)
+				}
+			}
+			members[r.id] = in
+		}
+		total := 0
+		for _, u := range users {
+			back := *u
+			back.api = a
+			s := back.open(t)
+			added := map[string]bool{}
+			for _, m := range s.initial() {
+				if kindOf(m) == kindStart {
+					added[viewOf(m).room] = true
+				}
+			}
+			s.cancel()
+			for _, r := range rooms {
+				in := members[r.id][u.id]
+				if in {
+					total++
+				}
+				if added[r.id] != in {
+					t.Errorf("room %s: the history says that %s is in: %v, its stream: %v", r.id, u.name, in, added[r.id])
+				}
+				if resp := back.observe(t, r, time.Now().UnixMilli()); resp.GetUserNotInChatRoom() == in {
+					t.Errorf("room %s: the history says that %s is in: %v, a command: %v", r.id, u.name, in, resp)
+				}
+			}
+		}
+		t.Logf("killed after %d joins and leaves; %d memberships", done.Load(), total)
 	}
 }
