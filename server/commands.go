@@ -108,7 +108,7 @@ func readPost(r *commandspb.ClientMessageToServerRequest) (*room.Post, error) {
 		if !ok || !room.ValidUUID(r.GetMessageUuid()) {
 			return nil, errInvalid
 		}
-		if m.TextMessage.GetActiveMessageInfo().GetIsReply() {
+		if info := m.TextMessage.GetActiveMessageInfo(); info.GetIsReply() || info.GetReplyInfo() != nil {
 			return nil, status.Error(codes.Unimplemented, "replies are not served yet; send the text without reply_info")
 		}
 		body, err := proto.Marshal(&chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_TextMessage{

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/encoding/gzip" // clients may compress what they send
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -40,6 +41,7 @@ type Server struct {
 	grpc     *grpc.Server
 	health   *health.Server
 	commands *gate
+	conns    *connections
 	readers  sync.WaitGroup
 }
 
@@ -50,7 +52,7 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate()}
+	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate(), conns: newConnections()}
 
 	cfg.Pool.Logger = cfg.Logger
 	cfg.Pool.OnPanic = func(t pool.Task, v any, stack []byte) { s.engine.TurnPanicked(t, v, stack) }
@@ -102,16 +104,21 @@ func (s *Server) options() []grpc.ServerOption {
 		}),
 		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true), // also when Stop cuts them off
+		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.InTapHandle(s.deadline),
 		grpc.ChainUnaryInterceptor(s.unary),
 		grpc.ChainStreamInterceptor(s.streaming),
 	}, s.cfg.options...)
 }
 
+// handshakeTimeout is how long a new connection may take to say that it speaks
+// HTTP/2.
+const handshakeTimeout = 20 * time.Second
+
 // Serve accepts connections on l until Shutdown.
 func (s *Server) Serve(l net.Listener) error {
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
-	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.grpc.Serve(s.conns.listen(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
@@ -135,6 +142,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.engine.Drain(ctx); err != nil {
 		errs = append(errs, errors.New("streams were still open when the drain time was over"))
 	}
+	// Until the last client has taken notice, or the time is over, those who
+	// come are told where they are: SERVER_SHUTTING_DOWN, not a closed door.
+	s.conns.settled(ctx)
 	stopped := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()
@@ -143,7 +153,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-stopped:
 	case <-ctx.Done():
-		s.log.Info("drain time is over: connections whose clients do not read are cut")
+		s.log.Info("drain time is over: what is still connected is cut", "connections", s.conns.close())
 		s.grpc.Stop() // makes GracefulStop return
 		<-stopped
 	}

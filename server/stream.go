@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"runtime/debug"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -62,7 +61,7 @@ func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerR
 		s.log.Debug("cannot turn compression off", "error", err)
 	}
 	c := newConn(stream)
-	defer s.cutIfStuck(ctx, c)
+	defer s.conns.ended(ctx, c)
 	return s.engine.Serve(ctx, engine.Request{
 		Account:      account.ID,
 		Name:         account.Display,
@@ -103,28 +102,4 @@ func (s chatService) read(ctx context.Context, stream grpc.BidiStreamingServer[s
 
 func withStatus(status chatpb.ReturnStatus) engine.Ending {
 	return engine.Ending{Reason: reasonStatus, Status: status}
-}
-
-// cutGrace is how long a client that does not read has for taking notice of
-// its stream's end before its connection is closed.
-const cutGrace = 10 * time.Second
-
-// cutIfStuck closes the stream's connection after a while if the client still
-// does not read: the trailing metadata wait behind what it has not taken, and
-// would do so for ever.
-func (s *Server) cutIfStuck(ctx context.Context, c *conn) {
-	if c.outstanding() < writeQuota {
-		return
-	}
-	raw := connOf(ctx)
-	completed := c.completed.Load()
-	if raw == nil {
-		return
-	}
-	time.AfterFunc(cutGrace, func() {
-		if c.completed.Load() == completed {
-			s.log.Info("connection cut: its client does not read", "peer", raw.RemoteAddr().String())
-			raw.Close()
-		}
-	})
 }
