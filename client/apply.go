@@ -42,6 +42,12 @@ func (b *book) apply(r *room, m, full *message) {
 	default:
 		b.change(r, m, at)
 	}
+	if !mine(m) {
+		// What is told of the past is told to a member.
+		if r.since = max(r.since, at); r.leftAt <= r.since {
+			r.leftAt, r.leaving = 0, false
+		}
+	}
 	if r.leftAt > 0 && r.window.position >= r.leftAt {
 		b.steps = append(b.steps, func() {
 			if b.rooms[r.info.ID] == r {

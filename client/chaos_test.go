@@ -46,13 +46,8 @@ func (d *dice) n(n int) int {
 	return d.r.IntN(n)
 }
 
-var trace []string
-var traceMu sync.Mutex
-func tr(f string, a ...any) { traceMu.Lock(); trace = append(trace, fmt.Sprint(time.Now().UnixMilli(), " ")+fmt.Sprintf(f, a...)); traceMu.Unlock() }
-
 func chaos(t *testing.T, s *clienttest.Server, r *rand.Rand) {
 	d := &dice{r: r}
-	trace = nil
 	var calm atomic.Bool
 	calm.Store(true)
 	gone := status.Error(codes.Unavailable, "gone")
@@ -98,31 +93,24 @@ func chaos(t *testing.T, s *clienttest.Server, r *rand.Rand) {
 			if d.n(4) == 0 {
 				text = long(text)
 			}
-			tr("say %s %.20s", id, text)
 			s.Say(id, "bob", text)
 		case k < 12:
 			session := w.Session
 			busy.Go(func() {
-				tr("send %s %d", id, step)
-				defer tr("sent %s %d", id, step)
 				if _, err := session.Send(ctx, id, fmt.Sprint("own ", step)); err != nil && !errors.Is(err, ErrNotInRoom) && !errors.Is(err, ErrClosed) {
 					t.Error(err)
 				}
 			})
 		case k == 12:
-			tr("break")
 			s.Break()
 		case k == 13:
-			tr("crash")
 			s.Crash()
 			time.Sleep(time.Duration(d.n(3000)) * time.Millisecond)
 			s.Start()
 		case k < 16:
 			session := w.Session
 			busy.Go(func() {
-				tr("join %s", id)
 				err := session.JoinRoom(ctx, id, s.Password(id))
-				tr("joined %s %v", id, err)
 				if err != nil && !errors.Is(err, ErrAlreadyInRoom) && !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrClosed) {
 					t.Error(err)
 				}
@@ -130,21 +118,16 @@ func chaos(t *testing.T, s *clienttest.Server, r *rand.Rand) {
 		case k == 16:
 			session := w.Session
 			busy.Go(func() {
-				tr("leave %s", id)
-				err := session.LeaveRoom(ctx, id)
-				tr("left %s %v", id, err)
-				if err != nil && !errors.Is(err, ErrClosed) {
+				if err := session.LeaveRoom(ctx, id); err != nil && !errors.Is(err, ErrClosed) {
 					t.Error(err)
 				}
 			})
 		case k == 17:
 			if s.In(id, "ada") {
-				tr("kick %s", id)
 				s.Kick(id, "bob", "ada", false)
 			}
 		case k == 18 && d.n(2) == 0:
 			// The program is started anew and continues where it was.
-			tr("restart")
 			w.stop()
 			<-w.over
 			check.take(w.events)
@@ -172,7 +155,7 @@ type ledger struct {
 	t      *testing.T
 	server *clienttest.Server
 	// at is how many texts of a room were handed out, in rooms that are entered.
-	at map[string]int
+	at  map[string]int
 	log []string
 }
 
@@ -251,25 +234,20 @@ func (l *ledger) final(rooms []string, s *Session) {
 		_, listed := s.Room(id)
 		if want := l.server.In(id, "ada"); in != want || listed != want {
 			l.t.Errorf("room %s: member %v, told %v, listed %v", id, want, in, listed)
-			l.t.Log(strings.Join(l.log, "\n"))
-			for _, d := range l.server.Dump(id) { l.t.Logf("%.60s", d) }
-			l.t.Log(s.book.rooms[id], s.book.strangers)
-			l.t.Log(strings.Join(trace, "\n"))
 		}
 		if all := l.server.UUIDs(id); in && n != len(all) {
 			l.t.Errorf("room %s: %d of %d texts were handed out", id, n, len(all))
 		}
 	}
-	if l.t.Failed() {
-			l.t.Log(strings.Join(l.log, "\n"))
-		for _, id := range rooms {
-			for _, d := range l.server.Dump(id) { l.t.Logf("%s %.60s", id, d) }
-			}
-			l.t.Log(strings.Join(trace, "\n"))
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(s.book.joins) + len(s.book.queues) + s.book.creating + s.book.held + s.book.behind; n != 0 {
 		l.t.Errorf("something is held for ever: %+v", s.book)
+	}
+	if l.t.Failed() {
+		l.t.Log("what was handed out:\n" + strings.Join(l.log, "\n"))
+		for _, id := range rooms {
+			l.t.Logf("what is stored in %s:\n%s", id, strings.Join(l.server.Dump(id), "\n"))
+		}
 	}
 }

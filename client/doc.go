@@ -7,7 +7,7 @@
 //		return c.Login(ctx, "ada", password, installationID)
 //	}
 //	creds, err := login(ctx)
-//	s := c.Open(creds, client.Relogin(login), client.FullText())
+//	s, err := c.Open(creds, client.Relogin(login), client.FullText())
 //	defer s.Close()
 //	for event, err := range s.Events(ctx) {
 //		if err != nil {

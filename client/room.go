@@ -23,7 +23,8 @@ type room struct {
 	history []Message
 	window  window
 	viewed  int64
-	// since is the position at which the room was entered.
+	// since is the last position at which the account is known to be a member:
+	// when the room was entered, or what a stream told of its past.
 	since int64
 	// leftAt is the time of the account's own departure, once it is known; the
 	// room stays until that has come by. leaving: it has been known once.

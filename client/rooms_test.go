@@ -499,6 +499,7 @@ func TestContextOfACreateThatGetsNoAnswer(t *testing.T) {
 		defer w.close()
 		w.next()
 		s.Crash()
+		synctest.Wait() // a call that is on its way fails at once, as nobody knows its outcome
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := w.CreateRoom(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {

@@ -364,5 +364,18 @@ func TestEventsIsForOneLoop(t *testing.T) {
 		w.listen()
 		time.Sleep(time.Second)
 		w.expect("entered tea: ada bob;")
+		w.stop()
+		<-w.over
+		s.Say(id, "bob", "waits")
+		synctest.Wait()
+		gone, cancel := context.WithCancel(t.Context())
+		cancel() // ends the loop even if there is something to hand out
+		for e, err := range w.Events(gone) {
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, %v", e, err)
+			}
+		}
+		w.listen()
+		w.expect("bob> waits")
 	})
 }

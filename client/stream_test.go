@@ -70,7 +70,7 @@ func TestRefusedRefreshReplacesTheStream(t *testing.T) {
 			_ = st.Send(clienttest.Complete())
 			if n == 1 {
 				_, _ = st.Recv()
-				_ = st.Send(clienttest.Refreshed(false, time.Second))
+				_ = st.Send(clienttest.Refreshed(false, time.Hour))
 			}
 			<-st.Context().Done()
 			return nil
@@ -78,6 +78,24 @@ func TestRefusedRefreshReplacesTheStream(t *testing.T) {
 		w := online(t, s)
 		defer w.close()
 		time.Sleep(50 * time.Second)
+		w.expect("connected", "caught up")
+		if n := len(s.Opened()); n != 2 {
+			t.Errorf("%d streams", n)
+		}
+	})
+}
+
+func TestRefreshThatIsNotAnsweredReplacesTheStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *clienttest.Server) {
+		s.Script = func(_ int, st clienttest.RawStream) error {
+			_ = st.Send(clienttest.Primer(10 * time.Minute))
+			_ = st.Send(clienttest.Complete())
+			<-st.Context().Done()
+			return nil
+		}
+		w := online(t, s)
+		defer w.close()
+		time.Sleep(10 * time.Minute) // never so long that the server ends it
 		w.expect("connected", "caught up")
 		if n := len(s.Opened()); n != 2 {
 			t.Errorf("%d streams", n)
