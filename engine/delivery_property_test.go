@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	"github.com/chatstream/chatstream/pool"
 	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/proto/streampb"
-	"github.com/chatstream/chatstream/store"
 )
 
 // Random users do random things in random rooms, over a store that is late,
@@ -25,7 +25,7 @@ import (
 //
 // ENGINE_SEEDS=n runs n seeds, ENGINE_SEED=s only that one.
 func TestEveryClientIsToldItsRoomsInOrderAndWithoutAGap(t *testing.T) {
-	first, n := 1, 80
+	first, n := 1, 50
 	if testing.Short() {
 		n = 20
 	}
@@ -62,6 +62,77 @@ func TestEveryClientIsToldItsRoomsInOrderAndWithoutAGap(t *testing.T) {
 	t.Logf("%+v", sum)
 	if n > 10 && (sum.Live == 0 || sum.Initial == 0 || sum.Removals == 0 || sum.Reconnects == 0 || sum.Failed == 0 || sum.Lost == 0) {
 		t.Errorf("something did not happen at all: %+v", sum)
+	}
+}
+
+// The same with all users at once, each by itself: what they do, what Watch shows
+// and the turns interleave as the processors have it.
+func TestManyUsersAtOnceAreToldTheirRoomsInOrderAndWithoutAGap(t *testing.T) {
+	rounds, steps := 6, 120
+	if testing.Short() {
+		rounds = 2
+	}
+	if s, err := strconv.Atoi(os.Getenv("ENGINE_SEEDS")); err == nil {
+		rounds = s
+	}
+	for round := range rounds {
+		if t.Failed() {
+			break
+		}
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(uint64(round), 11))
+			cfg := Config{
+				TailBytes:     []int64{1, 2000, 100_000}[round%3],
+				GapPatience:   time.Millisecond,
+				StallPatience: time.Hour,
+				Logger:        slog.New(slog.DiscardHandler),
+			}
+			inBubbleWith(t, cfg, pool.Config{Runners: 3, Workers: 4}, func(r *rig) {
+				w := newWorld(r, rng)
+				var acting sync.WaitGroup
+				for _, u := range w.users {
+					own := &world{r: r, rng: rand.New(rand.NewPCG(uint64(round), uint64(u.who))), rooms: w.rooms, users: w.users}
+					acting.Go(func() {
+						for range steps {
+							own.stepOf(u)
+							if own.rng.IntN(20) == 0 {
+								time.Sleep(time.Duration(own.rng.IntN(10)) * time.Millisecond)
+							}
+						}
+					})
+				}
+				acting.Wait()
+				w.end()
+				w.check()
+			})
+		})
+	}
+}
+
+// stepOf has u do something that touches nobody else's device.
+func (w *world) stepOf(u *user) {
+	id := w.roomID()
+	switch k := w.rng.IntN(100); {
+	case k < 60:
+		w.text(id, u)
+	case k < 72:
+		if events, ok := w.append(id, room.Join{UUID: nextUUID(), Account: account(u.who), Name: "x", Password: "p"}); ok {
+			u.rooms[id] = events[0].Seq - 1
+		}
+	case k < 76:
+		if _, ok := w.append(id, room.Leave{UUID: nextUUID(), Account: account(u.who)}); ok {
+			delete(u.rooms, id)
+		}
+	case k < 82:
+		w.append(id, room.Expel{UUID: nextUUID(), Caller: account(u.who), Target: account(w.rng.IntN(len(w.users)))})
+	case k < 92:
+		w.connect(u, w.rng.IntN(3) > 0)
+	case k < 98:
+		if u.conn != nil {
+			u.conn.allow([]int{-1, -1, 0, 1, 3}[w.rng.IntN(5)])
+		}
+	default:
+		w.r.log.lose()
 	}
 }
 
@@ -130,7 +201,7 @@ func (w *world) created(id string, u *user) {
 }
 
 func (w *world) append(id string, c room.Command) ([]room.Event, bool) {
-	a, err := w.r.log.Append(w.r.t.Context(), id, store.Op{Decide: func(s room.State) ([]room.Draft, error) { return room.Decide(s, c) }})
+	a, err := w.r.log.Append(w.r.t.Context(), id, opOf(c))
 	if err != nil {
 		return nil, false
 	}
@@ -172,7 +243,7 @@ func (w *world) step() {
 	switch k := w.rng.IntN(100); {
 	case k < 38:
 		n := 1 + w.rng.IntN(4)
-		if w.rng.IntN(12) == 0 {
+		if w.rng.IntN(20) == 0 {
 			n = w.rng.IntN(300) // more than fits into a response, or a page
 		}
 		for range n {
@@ -244,7 +315,8 @@ func (w *world) connect(u *user, ended bool) {
 		w.stats.Reconnects++
 		if ended {
 			u.conn.cancel()
-			w.r.settle()
+			why := <-u.conn.ended
+			u.conn.ended <- why
 		}
 		w.takeIn(u)
 	}
@@ -257,7 +329,7 @@ func (w *world) connect(u *user, ended bool) {
 		s.listed[id] = seq
 		k := KnownRoom{Room: id, Updated: -1, Viewed: -1}
 		if seq > 0 {
-			k.Updated = w.r.log.logOf(id)[seq-1].Time
+			k.Updated = w.log(id)[seq-1].Time
 		}
 		known = append(known, k)
 	}
@@ -302,13 +374,21 @@ func (w *world) event(m *chatpb.ChatMessageToClient) (room.Event, bool) {
 	if m.GetTimestampStored() == 0 {
 		return room.Event{}, false
 	}
-	log := w.r.log.logOf(m.GetMessage().GetStandardMessageInfo().GetChatRoomIdMessageSentFrom())
+	log := w.log(m.GetMessage().GetStandardMessageInfo().GetChatRoomIdMessageSentFrom())
 	i, ok := slices.BinarySearchFunc(log, m.GetTimestampStored(), func(e room.Event, t int64) int { return int(e.Time - t) })
 	if !ok {
 		w.r.t.Errorf("the log has no event of time %d: %v", m.GetTimestampStored(), m)
 		return room.Event{}, false
 	}
 	return log[i], true
+}
+
+// log is what is stored in a room. Only the world stores anything, so what is
+// there already does not change meanwhile.
+func (w *world) log(id string) []room.Event {
+	w.r.log.mu.Lock()
+	defer w.r.log.mu.Unlock()
+	return w.r.log.events[id]
 }
 
 func messagesOf(responses []*streampb.ChatToClientResponse) []*chatpb.ChatMessageToClient {
@@ -379,7 +459,7 @@ func (w *world) check() {
 		}
 		w.takeIn(u)
 		for _, id := range w.rooms {
-			log := w.r.log.logOf(id)
+			log := w.log(id)
 			at, in := u.rooms[id]
 			if present := w.r.log.states[id].Present(account(u.who)); present && (!in || at != uint64(len(log))) {
 				t.Errorf("user %d is in room %s with %d events; the device believes %v, and has %d", u.who, id, len(log), in, at)
@@ -396,7 +476,7 @@ func (w *world) check() {
 		default:
 		}
 	}
-	w.stats.Read = w.r.log.reads
+	w.stats.Read = int(w.r.log.reads.Load())
 }
 
 // checkStream holds what a stream was told of each room against the room's log.
@@ -409,6 +489,10 @@ func (w *world) checkStream(u *user, nth int, s *told) {
 	}
 	live := map[string]uint64{}
 	started := false
+	stays := map[string][]bool{}
+	for _, id := range w.rooms {
+		stays[id] = presentBefore(w.log(id), me)
+	}
 	for _, r := range s.client.responses() {
 		if r.GetInitialConnectionMessagesCompleteResponse() != nil {
 			started = true
@@ -453,7 +537,7 @@ func (w *world) checkStream(u *user, nth int, s *told) {
 			if !own && (!known || e.Seq > last+1) {
 				bad("%d was told after %d", e.Seq, last)
 			}
-			if !own && !presentBefore(w.r.log.logOf(id), e.Seq, me) {
+			if !own && !stays[id][e.Seq] {
 				bad("%d was told, and the account is not in the room then", e.Seq)
 			}
 			if e.Sender == me != (specificsOf(m).GetNewUpdateTimeMessage() != nil) {
@@ -468,13 +552,16 @@ func (w *world) checkStream(u *user, nth int, s *told) {
 	}
 }
 
-// presentBefore reports whether account is in the room right before event seq.
-func presentBefore(log []room.Event, seq uint64, account string) bool {
+// presentBefore says for each number whether account is in the room right before
+// the event of that number.
+func presentBefore(log []room.Event, account string) []bool {
+	before := make([]bool, len(log)+1)
 	in := false
-	for _, e := range log[:seq-1] {
+	for _, e := range log {
+		before[e.Seq] = in
 		if e.Target == account {
 			in = e.Action == room.Add
 		}
 	}
-	return in
+	return before
 }

@@ -147,3 +147,32 @@ func TestRejoinWhileBehindKeepsOrder(t *testing.T) {
 		}
 	})
 }
+
+// A removal and a new stay are published together: the stream may have written the
+// first stay to its end before the room comes to tell it of that.
+func TestStayIsToldOfItsEndAfterItHasBeenWritten(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		r.create(roomA, 0)
+		r.join(roomA, 1)
+		bob := r.connected(1)
+		var want []int64
+		for range 3 {
+			old := bob.stream.turn.rooms[roomA]
+			bob.allow(0)
+			want = append(want, r.text(roomA, 0, "hello").Time, r.kick(roomA, 0, 1).Time)
+			want = append(want, r.join(roomA, 1).Time)
+			r.settle()
+			bob.allow(-1)
+			r.settle()
+			if !old.dirty.Swap(true) { // the room's turn, which was slow
+				bob.stream.push(&old.Link)
+			}
+			r.settle()
+		}
+		want = append(want, r.text(roomA, 0, "again").Time)
+		r.settle()
+		if got := times(bob.live()); !slices.Equal(got, want) {
+			t.Errorf("bob got %v, want %v", got, want)
+		}
+	})
+}

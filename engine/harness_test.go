@@ -149,6 +149,7 @@ type rig struct {
 	*Engine
 	t    *testing.T
 	log  *memLog
+	mu   sync.Mutex
 	open []*client
 	// stuck: a room has been made unusable, and will not leave.
 	stuck bool
@@ -230,10 +231,13 @@ func (r *rig) connect(who int, rooms ...KnownRoom) *client {
 func (r *rig) connectWith(conn *fakeConn, who int, rooms ...KnownRoom) *client {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	c := &client{fakeConn: conn, cancel: cancel, ended: make(chan Ending, 1)}
+	r.mu.Lock()
 	r.open = append(r.open, c)
+	device := fmt.Sprint("device", len(r.open))
+	r.mu.Unlock()
 	go func() {
 		why := r.Serve(ctx, Request{
-			Account: account(who), Name: fmt.Sprint("user", who), Installation: fmt.Sprint("device", len(r.open)),
+			Account: account(who), Name: fmt.Sprint("user", who), Installation: device,
 			Rooms: rooms, Conn: conn,
 		}, func(s *Stream) { c.stream = s })
 		c.closed.Store(true)
@@ -268,10 +272,14 @@ var uuids atomic.Int64
 
 func nextUUID() string { return uuidOf(int(uuids.Add(1))) }
 
+func opOf(c room.Command) store.Op {
+	return store.Op{Decide: func(s room.State) ([]room.Draft, error) { return room.Decide(s, c) }}
+}
+
 // do carries out a command in a room.
 func (r *rig) do(id string, c room.Command) []room.Event {
 	r.t.Helper()
-	a, err := r.log.Append(r.t.Context(), id, store.Op{Decide: func(s room.State) ([]room.Draft, error) { return room.Decide(s, c) }})
+	a, err := r.log.Append(r.t.Context(), id, opOf(c))
 	if err != nil {
 		r.t.Fatalf("%T: %v", c, err)
 	}

@@ -38,7 +38,7 @@ func TestEventThatIsOnlyLateCostsNoRead(t *testing.T) {
 		r.create(roomA, 0)
 		r.join(roomA, 1)
 		bob := r.connected(1)
-		before := r.log.reads
+		before := r.log.reads.Load()
 		var late []room.Event
 		r.log.mangle = func(e []room.Event) []room.Event { late = e; return nil }
 		want := []int64{r.text(roomA, 0, "first").Time}
@@ -48,8 +48,8 @@ func TestEventThatIsOnlyLateCostsNoRead(t *testing.T) {
 		if got := times(bob.live()); !slices.Equal(got, want) {
 			t.Errorf("bob got %v, want %v", got, want)
 		}
-		if r.log.reads != before {
-			t.Errorf("%d reads", r.log.reads-before)
+		if r.log.reads.Load() != before {
+			t.Errorf("%d reads", r.log.reads.Load()-before)
 		}
 	})
 }
@@ -125,6 +125,39 @@ func TestHistoryLostWhileARoomIsLoadingIsHealed(t *testing.T) {
 	})
 }
 
+// A wait for a late event is over while missing events are being read: the room,
+// in which nobody is subscribed any more, must not leave before it has them. There
+// is a join among them.
+func TestRoomDoesNotLeaveWhileMissingEventsAreRead(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		r.create(roomA, 0)
+		ada, bob := r.connected(0), r.connected(1)
+		var late []room.Event
+		r.log.mangle = func(e []room.Event) []room.Event { late = append(late, e...); return nil }
+		r.text(roomA, 0, "late")
+		r.log.mangle = func(e []room.Event) []room.Event { return append(e, late...) }
+		r.text(roomA, 0, "in time") // now the room waits, for nothing as it turns out
+		r.log.mangle = nil
+		r.settle()
+		gate := make(chan struct{})
+		r.log.set(func() { r.log.gate = gate })
+		r.log.hold()
+		want := []int64{r.join(roomA, 1).Time}
+		r.log.lose()
+		r.pass(50 * time.Millisecond)
+		ada.cancel()
+		r.pass(soon)
+		r.log.set(func() { r.log.gate = nil })
+		close(gate)
+		r.settle()
+		want = append(want, r.text(roomA, 0, "hello").Time)
+		r.settle()
+		if got := times(bob.live()); !slices.Equal(got, want) {
+			t.Errorf("bob got %v, want %v", got, want)
+		}
+	})
+}
+
 func TestMoreEventsThanAreParkedAreReadFromTheStore(t *testing.T) {
 	inBubble(t, Config{}, func(r *rig) {
 		r.create(roomA, 0)
@@ -162,9 +195,9 @@ func TestHealingGoesOnUntilTheStoreAnswers(t *testing.T) {
 		r.log.mangle = nil
 		r.log.set(func() { r.log.fail = errBroken })
 		want = append(want, r.text(roomA, 0, "shown").Time)
-		before := r.log.reads
+		before := r.log.reads.Load()
 		r.pass(10 * time.Second)
-		if n := r.log.reads - before; n < 10 || n > 30 {
+		if n := r.log.reads.Load() - before; n < 10 || n > 30 {
 			t.Errorf("%d reads of a broken store in ten seconds", n)
 		}
 		r.log.set(func() { r.log.fail = nil })
@@ -184,9 +217,9 @@ func TestRoomThatCannotEncodeAnEventDoesNotSpin(t *testing.T) {
 		bob := r.connected(1)
 		r.do(roomA, room.Post{UUID: "\xff", Sender: account(0), Kind: room.KindText})
 		r.text(roomA, 0, "behind it")
-		before := r.log.reads
+		before := r.log.reads.Load()
 		r.pass(10 * time.Second)
-		if n := r.log.reads - before; n > 10_000/200+1 {
+		if n := r.log.reads.Load() - before; n > 10_000/200+1 {
 			t.Errorf("%d reads in ten seconds", n)
 		}
 		if got := bob.live(); len(got) > 0 {

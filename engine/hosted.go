@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
@@ -74,8 +73,6 @@ const (
 	// maxParked bounds the events that wait for an earlier one.
 	maxParked = 1000
 )
-
-var errPanic = errors.New("engine: a read of the store panicked")
 
 func newHostedRoom(e *Engine, id string) *hostedRoom {
 	h := &hostedRoom{

@@ -210,9 +210,17 @@ func TestStreamsEndWhenTheirRoomCannotBeLoaded(t *testing.T) {
 	})
 }
 
-// More events than a loading room keeps: the joins among them must not be lost.
+// More events than a loading room keeps: the joins among them must not be lost,
+// whether they are part of the state that is loaded or not.
 func TestJoinIsNotLostAmongTooManyEventsOfALoadingRoom(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		t.Run(fmt.Sprint("late=", late), func(t *testing.T) { joinAmongTooMany(t, late) })
+	}
+}
+
+func joinAmongTooMany(t *testing.T, late bool) {
 	inBubble(t, Config{}, func(r *rig) {
+		r.log.stateLate = late
 		r.create(roomA, 0)
 		bob, eve := r.connected(1), r.connected(2)
 		r.log.closeStateGate()
@@ -223,6 +231,9 @@ func TestJoinIsNotLostAmongTooManyEventsOfALoadingRoom(t *testing.T) {
 		r.join(roomA, 2)
 		r.settle()
 		r.log.openStateGate()
+		if late {
+			r.settle()
+		}
 		last := r.text(roomA, 0, "last")
 		r.pass(soon)
 		if got := times(bob.live()); len(got) != maxParked+3 {

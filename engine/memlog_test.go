@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
@@ -33,14 +34,16 @@ type memLog struct {
 	// fail, if not nil, is what reads return.
 	fail error
 	// reads counts Events calls; gate, if not nil, is waited for in each.
-	reads int
+	reads atomic.Int64
 	gate  chan struct{}
 	// states counts State calls; stateGate and stateFail are gate and fail for
 	// these alone. A gated State knows what it would have known at first.
-	stateReads int
+	stateReads atomic.Int64
 	stateGate  chan struct{}
 	stateFail  error
-	// panics makes Events panic.
+	// stateLate makes a gated State know what is known when it goes on.
+	stateLate bool
+	// panics makes Events and Event panic.
 	panics bool
 }
 
@@ -60,9 +63,11 @@ func (l *memLog) Append(_ context.Context, id string, op store.Op) (store.Append
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	state := l.states[id]
-	for _, e := range l.events[id] {
-		if op.UUID != "" && e.UUID == op.UUID {
-			return store.Appended{Events: []room.Event{e}, Repeated: true}, nil
+	if op.UUID != "" {
+		for _, e := range l.events[id] {
+			if e.UUID == op.UUID {
+				return store.Appended{Events: []room.Event{e}, Repeated: true}, nil
+			}
 		}
 	}
 	drafts, err := op.Decide(state)
@@ -89,11 +94,16 @@ func (l *memLog) Append(_ context.Context, id string, op store.Op) (store.Append
 
 func (l *memLog) State(_ context.Context, id string) (room.State, error) {
 	l.mu.Lock()
-	l.stateReads++
+	l.stateReads.Add(1)
 	state, gate, fail := l.states[id], l.stateGate, cmp.Or(l.fail, l.stateFail)
 	l.mu.Unlock()
 	if gate != nil {
 		<-gate
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stateLate {
+		state = l.states[id]
 	}
 	return state, fail
 }
@@ -139,7 +149,7 @@ func (l *memLog) logOf(id string) []room.Event {
 
 func (l *memLog) Events(_ context.Context, id string, after uint64, page store.Page) ([]room.Event, error) {
 	l.mu.Lock()
-	l.reads++
+	l.reads.Add(1)
 	gate, fail, panics := l.gate, l.fail, l.panics
 	all := l.events[id]
 	l.mu.Unlock()
@@ -170,6 +180,9 @@ func (l *memLog) Events(_ context.Context, id string, after uint64, page store.P
 func (l *memLog) Event(_ context.Context, id, uuid string) (room.Event, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.panics {
+		panic("broken on purpose")
+	}
 	for _, e := range l.events[id] {
 		if e.UUID == uuid {
 			return e, l.fail

@@ -169,10 +169,9 @@ func (n *loadedNote) apply(h *hostedRoom) {
 }
 
 // late takes up an event that Watch shows, and that was part of the state when
-// the room was loaded, or has passed since. It has not been told to anybody here who joined by it: a
-// join must reach who joined, and what followed, up to the removal if there was
-// one. Until when is known once the removal is shown, too, and Watch shows it
-// after the join.
+// the room was loaded, or has passed since. A join among these must reach who
+// joined, and so must what followed it, up to the removal if there was one: until
+// when is known once that is shown, too, and Watch shows it after the join.
 func (h *hostedRoom) late(e room.Event) {
 	m, _ := h.state.Member(e.Target)
 	switch {

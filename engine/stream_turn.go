@@ -124,7 +124,13 @@ func (s *Stream) adopt() {
 // adoptSubscription takes note of sub and reports whether it is to be served
 // now. A later stay in a room waits until the earlier one has been written to
 // its end: it was made dirty after it, so it comes here after it.
+//
+// The room may come to tell a subscription of its last event after that has been
+// written: it is not taken up again.
 func (s *Stream) adoptSubscription(sub *subscription) bool {
+	if sub.finished {
+		return false
+	}
 	for held := s.turn.rooms[sub.room.id]; held != nil; held = held.next {
 		if held == sub {
 			return held == s.turn.rooms[sub.room.id]
@@ -145,16 +151,18 @@ func (s *Stream) finishSubscription(sub *subscription) {
 	if t.rooms[sub.room.id] != sub {
 		return
 	}
+	sub.finished = true
 	if sub.page != nil {
 		sub.page = nil
 		s.pageDone()
 	}
-	if sub.next == nil {
+	next := sub.next
+	if sub.next = nil; next == nil {
 		delete(t.rooms, sub.room.id)
 		return
 	}
-	t.rooms[sub.room.id] = sub.next
-	t.ready.PushBack(&sub.next.Link) // it is dirty since it came
+	t.rooms[sub.room.id] = next
+	t.ready.PushBack(&next.Link) // it is dirty since it came
 }
 
 // fetch has a page of events read for sub, which stays dirty meanwhile, so that

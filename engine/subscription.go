@@ -38,6 +38,8 @@ type subscription struct {
 	cursor uint64
 	// page are events read from the store, from cursor+1 on.
 	page []*entry
+	// finished: it has been written to its end, and forgotten.
+	finished bool
 	// next is the subscription of a later stay in the same room. It is not
 	// served before this one has come to its until.
 	next *subscription

@@ -25,6 +25,9 @@ func Fold(s State, e Event) State {
 		}
 	case KindJoined:
 		info := specifics(e).GetDifferentUserJoinedMessage().GetMemberInfo()
+		if info == nil {
+			break
+		}
 		m, known := s.Member(e.Target)
 		if !known {
 			m = Member{Account: e.Target, Position: e.Seq}

@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/pool"
+)
+
+// discardConn takes everything and keeps nothing.
+type discardConn struct{ sent int }
+
+func (c *discardConn) Bind(func()) {}
+
+func (c *discardConn) Credit() bool { return true }
+
+func (c *discardConn) Send(r *Response) error { c.sent += len(r.Elements); return nil }
+
+// bench is an engine whose pool gives no turns: the benchmark gives them.
+func bench(tb testing.TB) *Engine {
+	tb.Helper()
+	p, err := pool.New(pool.Config{Runners: 1, Workers: 1})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := p.Close(context.Background()); err != nil {
+		tb.Fatal(err)
+	}
+	e := &Engine{cfg: Config{TailAge: time.Hour}.withDefaults(), log: slog.New(slog.DiscardHandler), pool: p, registry: newRegistry()}
+	e.rooms = newRooms(e)
+	return e
+}
+
+// members is a room with n subscriptions, each of a stream of its own.
+func members(e *Engine, n int) (*hostedRoom, []*Stream) {
+	h := newHostedRoom(e, roomA)
+	h.ready = true
+	streams := make([]*Stream, n)
+	for i := range streams {
+		s := newStream(e, Request{Account: account(i), Conn: &discardConn{}})
+		s.turn.live = true
+		streams[i] = s
+		h.subscribe(s, 0, forever)
+		s.Turn()
+	}
+	return h, streams
+}
+
+func textEvent(seq uint64, who int, text string) room.Event {
+	return room.Event{
+		Draft: room.Draft{UUID: uuidOf(int(seq)), Kind: room.KindText, Sender: account(who), Body: textBody(text)},
+		Room:  roomA, Seq: seq, Time: int64(seq),
+	}
+}
+
+// up has the room publish and tell what has passed.
+func up(h *hostedRoom) {
+	h.publish()
+	for !h.tell() {
+	}
+}
+
+// What an event costs a member at fan-out, however many there are: the Swap, and
+// the push for those that did not know yet.
+func BenchmarkFanOut(b *testing.B) {
+	for _, n := range []int{10, 1000, 100_000} {
+		b.Run(fmt.Sprint("members=", n), func(b *testing.B) {
+			e := bench(b)
+			h, streams := members(e, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.state.Seq++
+				up(h)
+				b.StopTimer() // the streams take it up
+				for _, s := range streams {
+					s.adopt()
+					for l := s.turn.ready.PopFront(); l != nil; l = s.turn.ready.PopFront() {
+						l.Owner().(*subscription).dirty.Store(false)
+					}
+				}
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/member")
+		})
+	}
+}
+
+// The same for members that have been told already: a busy room.
+func BenchmarkFanOutToThoseWhoKnow(b *testing.B) {
+	const n = 1000
+	h, _ := members(bench(b), n)
+	b.ReportAllocs()
+	for b.Loop() {
+		h.state.Seq++
+		up(h)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/member")
+}
+
+// An event is encoded once for all members, in both forms.
+func BenchmarkEncode(b *testing.B) {
+	e := textEvent(1, 0, "a message of an ordinary length, as people write them")
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := encode(&e, now, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSplice(b *testing.B) {
+	for _, n := range []int{1, maxElements} {
+		b.Run(fmt.Sprint("elements=", n), func(b *testing.B) {
+			e := textEvent(1, 0, "a message of an ordinary length, as people write them")
+			entry, err := encode(&e, time.Now(), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var out builder
+			var r Response
+			b.ReportAllocs()
+			for b.Loop() {
+				for range n {
+					if !out.takes(fieldNewMessages, len(entry.shown.Bytes)) {
+						b.Fatal("does not fit")
+					}
+					out.add(fieldNewMessages, entry.shown)
+				}
+				out.response(&r)
+				out.reset()
+			}
+		})
+	}
+}
+
+// One turn of a stream that has n events waiting.
+func BenchmarkTurn(b *testing.B) {
+	for _, n := range []int{1, maxElements} {
+		b.Run(fmt.Sprint("waiting=", n), func(b *testing.B) {
+			e := bench(b)
+			h, streams := members(e, 1)
+			s := streams[0]
+			sub := s.turn.rooms[roomA]
+			for seq := range uint64(n) {
+				h.offer(textEvent(seq+1, 1, "a message of an ordinary length, as people write them"))
+			}
+			h.publish()
+			b.ReportAllocs()
+			for b.Loop() {
+				sub.cursor = 0
+				h.telling = 0
+				h.tell()
+				s.Turn()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/event")
+			if sent := s.conn.(*discardConn).sent; sent != n*b.N {
+				b.Errorf("%d elements were sent in %d turns", sent, b.N)
+			}
+		})
+	}
+}
+
+// A stream from its opening to its end, with one room.
+func BenchmarkOpenAndEnd(b *testing.B) {
+	log := newMemLog()
+	p, err := pool.New(pool.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := New(b.Context(), log, p, Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := &rig{Engine: e, log: log}
+	r.benchRoom(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		var s *Stream
+		opened, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			e.Serve(context.Background(), Request{Account: account(0), Conn: &discardConn{}}, func(opening *Stream) { s = opening; close(opened) })
+			close(ended)
+		}()
+		<-opened
+		<-s.initialized
+		s.End(failed(0))
+		<-ended
+	}
+	b.StopTimer()
+	e.Close()
+	if err := p.Close(context.Background()); err != nil {
+		b.Error(err)
+	}
+}
+
+func (r *rig) benchRoom(b *testing.B) {
+	b.Helper()
+	c := room.Create{Name: "n", Password: "p", Creator: account(0), CreatorName: "ada", CapUUID: nextUUID(), JoinUUID: nextUUID()}
+	if _, err := r.log.Append(b.Context(), roomA, opOf(c)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// What must not grow with members or with messages: fan-out allocates nothing, and
+// a stream's turn only the head of its response.
+func TestFanOutAllocatesNothing(t *testing.T) {
+	e := bench(t)
+	h, streams := members(e, 1000)
+	round := func() {
+		h.state.Seq++
+		up(h)
+		for _, s := range streams {
+			s.adopt()
+			for l := s.turn.ready.PopFront(); l != nil; l = s.turn.ready.PopFront() {
+				l.Owner().(*subscription).dirty.Store(false)
+			}
+		}
+	}
+	if n := testing.AllocsPerRun(100, round); n != 0 {
+		t.Errorf("%v allocations for 1000 members", n)
+	}
+}
+
+func TestTurnAllocatesOnlyTheHeadOfItsResponse(t *testing.T) {
+	e := bench(t)
+	h, streams := members(e, 1)
+	s := streams[0]
+	sub := s.turn.rooms[roomA]
+	for seq := range uint64(maxElements) {
+		h.offer(textEvent(seq+1, 1, "hello"))
+	}
+	h.publish()
+	round := func() {
+		sub.cursor = 0
+		h.telling = 0
+		h.tell()
+		s.Turn()
+	}
+	if n := testing.AllocsPerRun(100, round); n > 1 {
+		t.Errorf("%v allocations for a turn of %d events", n, maxElements)
+	}
+}

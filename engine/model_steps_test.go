@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"strings"
+	"testing"
+)
+
+// The models say in which order a few atomic steps must happen; the windows that
+// the other order would open are some nanoseconds wide, and no run of the code
+// falls into them within a test's time. So the code's order is compared with the
+// models' by its text.
+func TestStepsAreInTheOrderOfTheModels(t *testing.T) {
+	for _, tc := range []struct {
+		file, fn string
+		steps    []string
+	}{
+		{"subscription.go", "fill", []string{"return s.fetch(sub)", "sub.dirty.Store(false)", "end := sub.end()", "sub.peek()", "sub.advance()", "sub.again(back)", "s.finishSubscription(sub)"}},
+		{"subscription.go", "end", []string{"head.Load()", "until.Load()"}},
+		{"subscription.go", "again", []string{"if sub.dirty.Swap(true) {", "return done", "return where"}},
+		{"hosted.go", "tell", []string{"if !sub.dirty.Swap(true) {", "sub.stream.push("}},
+		{"hosted.go", "pass", []string{"h.subscribe(", "h.tail.append(", "h.state = room.Fold", "h.end(sub, e.Seq)"}},
+		{"hosted.go", "publish", []string{"h.head.Store(", "h.telling = 0"}},
+		{"hosted.go", "applyNext", []string{"n.apply(h)"}},
+		{"hosted.go", "Turn", []string{"h.tell()", "h.applyNext()", "h.publish()"}},
+		{"hosted.go", "subscribe", []string{"s.acquire()", "defer s.release()", "sub.until.Store(until)", "sub.dirty.Store(true)", "s.push(&sub.Link)"}},
+		{"stream.go", "push", []string{"if s.inbox.Push(l) {", "s.slot.Schedule()"}},
+		{"stream_turn.go", "Turn", []string{"s.acquire()", "defer s.release()", "s.adopt()", "s.ending.Load() != nil", "s.conn.Credit()", "s.write()", "!s.inbox.Empty()", "s.slot.Schedule()"}},
+		{"stream_end.go", "finish", []string{"s.refs.Close()", "<-s.drained", "s.timer.Stop()", "s.engine.registry.leave(s)", "s.leaveRooms()", "return"}},
+		{"stream_end.go", "leaveRooms", []string{"s.adopt()", "s.engine.rooms.tell(", "left.Wait()"}},
+	} {
+		body := bodyOf(t, tc.file, tc.fn)
+		at := 0
+		for _, step := range tc.steps {
+			i := strings.Index(body[at:], step)
+			if i < 0 {
+				t.Errorf("%s, %s: %q is missing, or not behind what must come before it", tc.file, tc.fn, step)
+				break
+			}
+			at += i + len(step)
+		}
+	}
+}
+
+// bodyOf is the source of a function without its comments.
+func bodyOf(t *testing.T, file, name string) string {
+	t.Helper()
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := token.NewFileSet()
+	parsed, err := parser.ParseFile(files, file, source, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range parsed.Comments {
+		for i := files.Position(c.Pos()).Offset; i < files.Position(c.End()).Offset; i++ {
+			source[i] = ' '
+		}
+	}
+	for _, d := range parsed.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == name {
+			return string(source[files.Position(fn.Body.Pos()).Offset:files.Position(fn.Body.End()).Offset])
+		}
+	}
+	t.Fatalf("%s has no function %s", file, name)
+	return ""
+}
