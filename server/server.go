@@ -102,7 +102,6 @@ func (s *Server) options() []grpc.ServerOption {
 			MinTime:             10 * time.Second,
 			PermitWithoutStream: true,
 		}),
-		grpc.SharedWriteBuffer(true),
 		grpc.WaitForHandlers(true), // also when Stop cuts them off
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.InTapHandle(s.deadline),
