@@ -131,7 +131,7 @@ func (h *hostedRoom) rest() {
 	}
 	if h.engine.rooms.leave(h) {
 		h.left = true
-		h.tail.trim(time.Now().Add(time.Hour), 0)
+		h.tail.trim(time.Now().Add(time.Hour), 0, forever)
 	}
 }
 
@@ -238,7 +238,9 @@ func (h *hostedRoom) pass(e room.Event) {
 			h.end(sub, e.Seq)
 		}
 	}
-	h.tail.trim(entry.at.Add(-h.engine.cfg.TailAge), h.engine.cfg.TailBytes)
+	// What is not published yet is spared, however much other rooms hold: every
+	// member is about to read it.
+	h.tail.trim(entry.at.Add(-h.engine.cfg.TailAge), h.engine.cfg.TailBytes, h.head.Load())
 	h.engine.counters.sequenced.Add(1)
 }
 

@@ -255,8 +255,12 @@ func TestStoreThatFailsASlowStreamEndsIt(t *testing.T) {
 				r.create(roomA, 0)
 				r.join(roomA, 1)
 				bob := r.connected(1)
-				r.log.set(func() { r.log.fail, r.log.panics = errBroken, what == "a panic" })
+				bob.allow(0)
 				r.text(roomA, 0, "hello")
+				r.pass(time.Minute) // it falls behind the tail
+				r.log.set(func() { r.log.fail, r.log.panics = errBroken, what == "a panic" })
+				bob.allow(-1)
+				r.settle()
 				r.mustEnd(bob, failed(chatpb.ReturnStatus_DATABASE_DOWN))
 				r.log.set(func() { r.log.fail, r.log.panics = nil, false })
 			})

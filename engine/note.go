@@ -278,5 +278,5 @@ const healRetry = 500 * time.Millisecond
 type trimNote struct{ atomics.Link[note] }
 
 func (n *trimNote) apply(h *hostedRoom) {
-	h.tail.trim(time.Now().Add(-h.engine.cfg.TailAge), h.engine.cfg.TailBytes)
+	h.tail.trim(time.Now().Add(-h.engine.cfg.TailAge), h.engine.cfg.TailBytes, forever)
 }

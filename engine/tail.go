@@ -126,13 +126,17 @@ func (t *tail) dropOldest(r *ring) {
 }
 
 // trim drops what came before oldest and, oldest first, whatever keeps the sum
-// over all rooms above limit bytes. An empty tail gives its ring back.
-func (t *tail) trim(oldest time.Time, limit int64) {
+// over all rooms above limit bytes, but nothing after the event numbered last.
+// An empty tail gives its ring back.
+func (t *tail) trim(oldest time.Time, limit int64, last uint64) {
 	r := t.ring.Load()
 	if r == nil {
 		return
 	}
 	for t.low < t.next {
+		if t.low > last {
+			return
+		}
 		if e := r.slots[t.low&r.mask].Load(); e != nil && !e.at.Before(oldest) && t.total.Load() <= limit {
 			return
 		}

@@ -43,11 +43,11 @@ func TestTailHoldsTheNewestAndDropsTheOldest(t *testing.T) {
 			switch rng.IntN(12) {
 			case 0:
 				limit := elsewhere + int64(rng.IntN(3000))
-				tl.trim(now.Add(-time.Hour), limit)
+				tl.trim(now.Add(-time.Hour), limit, forever)
 				drop(func(*entry) bool { return sum()+elsewhere <= limit })
 			case 1:
 				oldest := now.Add(-time.Duration(rng.IntN(200)) * time.Second)
-				tl.trim(oldest, 1<<40)
+				tl.trim(oldest, 1<<40, forever)
 				drop(func(e *entry) bool { return !e.at.Before(oldest) })
 			default:
 				for range 1 + 20*int(seed&1) {
@@ -74,7 +74,7 @@ func TestTailHoldsTheNewestAndDropsTheOldest(t *testing.T) {
 				}
 			}
 		}
-		tl.trim(now.Add(time.Hour), 0)
+		tl.trim(now.Add(time.Hour), 0, forever)
 		if total.Load() != elsewhere || tl.bytes != 0 || tl.ring.Load() != nil {
 			t.Errorf("seed %d: %d bytes are left", seed, total.Load()-elsewhere)
 		}
@@ -114,14 +114,32 @@ func TestTailIsReadWhileItChanges(t *testing.T) {
 		}
 		if seq%7000 == 0 { // the ring goes, and comes again small
 			low.Store(seq)
-			tl.trim(now.Add(time.Hour), 0)
+			tl.trim(now.Add(time.Hour), 0, forever)
 		}
 		tl.append(entryOf(seq, now, 1))
 		head.Store(seq)
 	}
 	readers.Wait()
-	tl.trim(now.Add(time.Hour), 0)
+	tl.trim(now.Add(time.Hour), 0, forever)
 	if total.Load() != 0 {
 		t.Errorf("%d bytes are left", total.Load())
+	}
+}
+
+// TestTailSparesWhatIsNotPublished: a room that publishes while others hold all
+// there is to hold keeps what its members are about to read.
+func TestTailSparesWhatIsNotPublished(t *testing.T) {
+	var total atomic.Int64
+	total.Store(1 << 20) // the others'
+	tl := tail{total: &total}
+	now := time.Now()
+	for seq := uint64(1); seq <= 10; seq++ {
+		tl.append(&entry{seq: seq, at: now, bytes: 1})
+		tl.trim(now.Add(-time.Minute), 1, 7)
+	}
+	for seq := uint64(1); seq <= 10; seq++ {
+		if held := tl.get(seq) != nil; held != (seq > 7) {
+			t.Errorf("event %d is held: %v", seq, held)
+		}
 	}
 }
