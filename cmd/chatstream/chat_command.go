@@ -38,6 +38,13 @@ const chatHelp = `/create NAME           make a room and select it
 //TEXT                 send a text that begins with a slash
 anything else          is sent to the selected room`
 
+// scriptHelp says what a script reads.
+const scriptHelp = `What is printed, one line each:
+connected ACCOUNT, disconnected, reconnected
+created ROOM PASSWORD, joined ROOM, left ROOM
+room ROOM NAME, member ROOM NAME
+ROOM NAME> TEXT        a message, once; line breaks in it are written \n`
+
 // parseLine tells commands from texts.
 func parseLine(line string) (chatLine, error) {
 	line = strings.TrimRight(line, "\r\n")

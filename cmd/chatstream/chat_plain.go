@@ -297,7 +297,7 @@ func (p *plain) carryOut(ctx context.Context, line chatLine) (quit bool, err err
 		}
 		return false, p.expel(ctx, line.verb, id)
 	case "help":
-		p.say("%s", chatHelp)
+		p.say("%s\n%s", chatHelp, scriptHelp)
 	case "quit":
 		return true, nil
 	}
