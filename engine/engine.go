@@ -133,7 +133,6 @@ func New(ctx context.Context, log store.Log, p *pool.Pool, cfg Config) (*Engine,
 // Request is what opens a stream. The account has been logged in already.
 type Request struct {
 	Account      string
-	Name         string
 	Installation string
 	Rooms        []KnownRoom
 	Conn         Conn

@@ -237,7 +237,7 @@ func (r *rig) connectWith(conn *fakeConn, who int, rooms ...KnownRoom) *client {
 	r.mu.Unlock()
 	go func() {
 		why := r.Serve(ctx, Request{
-			Account: account(who), Name: fmt.Sprint("user", who), Installation: device,
+			Account: account(who), Installation: device,
 			Rooms: rooms, Conn: conn,
 		}, func(s *Stream) { c.stream = s })
 		c.closed.Store(true)

@@ -26,7 +26,6 @@ type Stream struct {
 	conn   Conn
 
 	account      string
-	name         string
 	installation string
 	// generation is set by Registry.Replace and never changes afterwards.
 	generation uint64
@@ -86,7 +85,6 @@ func newStream(e *Engine, r Request) *Stream {
 		engine:       e,
 		conn:         r.Conn,
 		account:      r.Account,
-		name:         r.Name,
 		installation: r.Installation,
 		drained:      make(chan struct{}),
 		ended:        make(chan struct{}),

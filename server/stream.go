@@ -64,7 +64,6 @@ func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerR
 	defer s.conns.ended(ctx, c)
 	return s.engine.Serve(ctx, engine.Request{
 		Account:      account.ID,
-		Name:         account.Display,
 		Installation: o.login.GetInstallationId(),
 		Rooms:        o.rooms,
 		Conn:         c,
