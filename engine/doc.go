@@ -20,8 +20,8 @@
 //
 // Turns run on a few runners of package pool and never wait for anything. What
 // may wait, reads of the store, runs on workers (job.go), or in a stream's
-// handler. There is no lock on the way from the store to the transport: rooms
-// and streams are owned by their turns, and what others tell them goes through
+// handler. From a room's sequencer to the transport no mutex is taken: rooms and
+// streams are owned by their turns, and what others tell them goes through
 // inboxes and atomic words.
 //
 // The engine knows no gRPC. It knows a Conn, a store.Log, and the messages.

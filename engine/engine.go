@@ -98,6 +98,7 @@ type Engine struct {
 	tailBytes atomic.Int64
 	counters  counters
 
+	started   time.Time
 	accepting atomic.Bool
 	stop      context.CancelFunc
 	running   sync.WaitGroup // feed and sweeper
@@ -114,7 +115,7 @@ func New(ctx context.Context, log store.Log, p *pool.Pool, cfg Config) (*Engine,
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	cfg = cfg.withDefaults()
-	e := &Engine{cfg: cfg, log: cfg.Logger, store: log, pool: p, registry: newRegistry()}
+	e := &Engine{cfg: cfg, log: cfg.Logger, store: log, pool: p, registry: newRegistry(), started: time.Now()}
 	e.rooms = newRooms(e)
 	position, err := log.Now(ctx)
 	if err != nil {
@@ -153,6 +154,13 @@ func (e *Engine) Serve(ctx context.Context, r Request, opened func(*Stream)) End
 	}
 	e.counters.opened.Add(1)
 	defer e.counters.finished.Add(1)
+	finished := false
+	defer func() {
+		if !finished { // a panic: the stream must not outlive its handler
+			s.End(failed(chatpb.ReturnStatus_LG_ERROR))
+			s.finish()
+		}
+	}()
 	opened(s)
 	if !e.accepting.Load() { // the shutdown may not have seen it
 		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
@@ -163,7 +171,9 @@ func (e *Engine) Serve(ctx context.Context, r Request, opened func(*Stream)) End
 	if s.await(ctx, nil) != nil && ctx.Err() != nil {
 		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
 	}
-	return s.finish()
+	why := s.finish()
+	finished = true
+	return why
 }
 
 // enter counts a stream up, unless the engine takes no more.
@@ -230,12 +240,14 @@ func (e *Engine) TurnPanicked(t pool.Task, v any, stack []byte) {
 		t.End(failed(chatpb.ReturnStatus_LG_ERROR))
 	case *hostedRoom:
 		e.log.Error("panic in a room's turn", "room", t.id, "panic", v, "stack", string(stack))
-		for _, sub := range t.subs {
-			sub.stream.End(failed(chatpb.ReturnStatus_LG_ERROR))
-		}
-		t.slot.Schedule() // go on with what is left in its inbox
+		t.panicked()
 	}
 }
+
+// elapsed is the time since the engine was made, in nanoseconds, never 0. It is
+// what streams' lives are measured by: a step of the wall clock ends none and
+// keeps none alive.
+func (e *Engine) elapsed() int64 { return int64(time.Since(e.started)) + 1 }
 
 // Streams is the number of open streams.
 func (e *Engine) Streams() int { return e.registry.Len() }
@@ -253,10 +265,10 @@ func (e *Engine) sweep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
+		case <-ticker.C:
 			e.registry.Range(func(s *Stream) {
 				since := s.stalledSince.Load()
-				if since != 0 && now.UnixNano()-since >= int64(e.cfg.StallPatience) {
+				if since != 0 && e.elapsed()-since >= int64(e.cfg.StallPatience) {
 					s.End(Ending{Reason: streampb.StreamDownReasons_STREAM_TIMED_OUT, Stalled: true})
 				}
 			})

@@ -32,6 +32,7 @@ type hostedRoom struct {
 	tail tail
 
 	pending atomics.List[note] // taken from the inbox and not yet applied
+	current note               // being applied
 
 	// ready is false until the state has been read from the store.
 	ready bool
@@ -117,11 +118,40 @@ func (h *hostedRoom) Turn() {
 func (h *hostedRoom) applyNext() {
 	for range turnNotes {
 		n := h.pending.PopFront().Owner()
+		h.current = n
 		n.apply(h)
+		h.current = nil
 		if next := h.pending.Front(); !isEvents(n) || next == nil || !isEvents(next.Owner()) {
 			return
 		}
 	}
+}
+
+// panicked is called, still within the turn, when one has panicked: who waits
+// for the room is told, and what the note at hand brought is read again.
+func (h *hostedRoom) panicked() {
+	for _, sub := range h.subs {
+		sub.stream.End(failed(chatpb.ReturnStatus_LG_ERROR))
+	}
+	patience := time.Duration(0)
+	switch n := h.current.(type) {
+	case waiter:
+		n.failed(errPanicked)
+	case *leaveNote:
+		n.left()
+	case *healedNote: // this is what was read again
+		patience = healRetry
+	}
+	h.current = nil
+	for _, w := range h.waiting {
+		w.failed(errPanicked)
+	}
+	h.waiting = nil
+	h.dropped = true
+	if h.ready {
+		h.healAfter(patience)
+	}
+	h.slot.Schedule()
 }
 
 // rest is called when there is nothing to do: a room that nobody needs leaves.

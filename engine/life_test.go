@@ -472,3 +472,20 @@ func TestInterruptedWatchGoesOn(t *testing.T) {
 		}
 	})
 }
+
+// A panic in the handler's own part ends the stream like any other reason does.
+func TestStreamDoesNotOutliveAHandlerThatPanics(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			r.Serve(t.Context(), Request{Account: account(0), Conn: newFakeConn()}, func(*Stream) { panic("on purpose") })
+		}()
+		if n := r.Streams(); n != 0 {
+			t.Errorf("%d streams are left", n)
+		}
+	})
+}

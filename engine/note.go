@@ -66,6 +66,8 @@ type subscribeNote struct {
 	atomics.Link[note]
 	stream *Stream
 	answer chan<- *subscribed // has room for the answer
+	// answered: there is one. The room's turn's own.
+	answered bool
 }
 
 // subscribed is the room's answer.
@@ -94,10 +96,15 @@ func (n *subscribeNote) apply(h *hostedRoom) {
 			answer.err = errEnding
 		}
 	}
+	n.answered = true
 	n.answer <- answer
 }
 
-func (n *subscribeNote) failed(err error) { n.answer <- &subscribed{err: errors.Join(errStore, err)} }
+func (n *subscribeNote) failed(err error) {
+	if !n.answered {
+		n.answer <- &subscribed{err: errors.Join(errStore, err)}
+	}
+}
 
 // rejoinNote asks for a stream to be subscribed from its account's last join
 // on, if it is in the room and not subscribed: what a join would have done that

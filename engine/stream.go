@@ -48,13 +48,13 @@ type Stream struct {
 	// lookingUp is true while a request for full messages is being answered.
 	lookingUp atomic.Bool
 
-	// expires is when the stream's time is over, in nanoseconds since the Unix
-	// epoch; 0 while it is being initialized.
+	// expires is when the stream's time is over, by Engine.elapsed; 0 while it is
+	// being initialized.
 	expires atomic.Int64
 	timer   *time.Timer // set by the handler before initialized is closed
 
-	// stalledSince is when the turn last found work and no credit, in
-	// nanoseconds since the Unix epoch; 0 when it did not.
+	// stalledSince is when the turn last found work and no credit, by
+	// Engine.elapsed; 0 when it did not.
 	stalledSince atomic.Int64
 
 	turn turnState

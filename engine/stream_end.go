@@ -60,7 +60,7 @@ func (s *Stream) leaveRooms() {
 // startTimer starts the stream's life time. Only the handler calls it, before
 // the stream is initialized.
 func (s *Stream) startTimer(life time.Duration) {
-	s.expires.Store(time.Now().Add(life).UnixNano())
+	s.expires.Store(s.engine.elapsed() + int64(life))
 	s.timer = time.AfterFunc(life, s.timeUp)
 }
 
@@ -70,7 +70,7 @@ func (s *Stream) timeUp() {
 		return
 	}
 	defer s.release()
-	if time.Now().UnixNano() >= s.expires.Load() {
+	if s.engine.elapsed() >= s.expires.Load() {
 		s.End(Ending{Reason: streampb.StreamDownReasons_STREAM_TIMED_OUT})
 	}
 }

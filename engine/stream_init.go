@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,7 +109,7 @@ type initialization struct {
 func (in *initialization) rooms(known []KnownRoom) error {
 	account := in.s.account
 	known = slices.DeleteFunc(slices.Clone(known), func(k KnownRoom) bool { return !room.ValidID(k.Room) })
-	slices.SortStableFunc(known, func(a, b KnownRoom) int { return compare(a.Room, b.Room) })
+	slices.SortStableFunc(known, func(a, b KnownRoom) int { return cmp.Compare(a.Room, b.Room) })
 	known = slices.CompactFunc(known, func(a, b KnownRoom) bool { return a.Room == b.Room }) // the first entry wins
 
 	var joined []string
@@ -396,14 +397,4 @@ func (in *initialization) store(read func(context.Context) error) error {
 
 var errStore = errors.New("engine: the store did not answer")
 
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-func byRoom(k KnownRoom, id string) int { return compare(k.Room, id) }
+func byRoom(k KnownRoom, id string) int { return cmp.Compare(k.Room, id) }

@@ -109,15 +109,15 @@ const refreshable = 0.95
 func (s *Stream) refresh() func() *streampb.ChatToClientResponse {
 	life := s.engine.cfg.StreamLifetime
 	late := time.Duration(float64(life) * (1 - refreshable))
-	now := time.Now()
-	refreshed := now.UnixNano() < s.expires.Load()-int64(late)
+	now := s.engine.elapsed()
+	refreshed := now < s.expires.Load()-int64(late)
 	if refreshed {
 		// expires first: a callback that is about to run finds it in the future.
-		s.expires.Store(now.Add(life).UnixNano())
+		s.expires.Store(now + int64(life))
 		s.timer.Reset(life)
 	}
 	return func() *streampb.ChatToClientResponse {
-		left := time.Duration(s.expires.Load() - time.Now().UnixNano()).Milliseconds()
+		left := time.Duration(s.expires.Load() - s.engine.elapsed()).Milliseconds()
 		return &streampb.ChatToClientResponse{ServerResponse: &streampb.ChatToClientResponse_RefreshChatStreamResponse{
 			RefreshChatStreamResponse: &streampb.RefreshChatStreamResponse{
 				SuccessfullyRefreshedTime:          refreshed,

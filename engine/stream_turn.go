@@ -31,7 +31,7 @@ func (s *Stream) Turn() {
 		// Asking for credit before anything is composed makes Send certain:
 		// nobody but this turn uses credit up.
 		if !s.conn.Credit() {
-			s.stalledSince.CompareAndSwap(0, time.Now().UnixNano())
+			s.stalledSince.CompareAndSwap(0, s.engine.elapsed())
 			return
 		}
 		s.stalledSince.Store(0)

@@ -13,13 +13,23 @@ import (
 	"github.com/chatstream/chatstream/proto/streampb"
 )
 
-var errShuttingDown = status.Error(codes.Unavailable, "the server is shutting down: try another one, or this one later")
+var (
+	errShuttingDown = status.Error(codes.Unavailable, "the server is shutting down: try another one, or this one later")
+	errInternal     = status.Error(codes.Internal, "internal error: the server's log has the details")
+)
 
 // deadline bounds every command in time. It is grpc-go's tap, since only a
 // context that is set there also ends a Send to a client that does not read.
 func (s *Server) deadline(ctx context.Context, info *tap.Info) (context.Context, error) {
-	if !counted(info.FullMethodName) {
+	switch {
+	case info.FullMethodName == streampb.StreamChatService_StreamChatRPC_FullMethodName:
 		return ctx, nil
+	case !counted(info.FullMethodName):
+		// Somebody may watch the health for as long as there is any.
+		watching, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(s.serving, cancel)
+		context.AfterFunc(ctx, func() { stop(); cancel() })
+		return watching, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.cfg.CommandTimeout)
 	context.AfterFunc(ctx, cancel) // the RPC's own context ends with the RPC
@@ -35,24 +45,18 @@ func (s *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerI
 		}
 		defer s.commands.leave()
 	}
-	defer s.caught(&err, func() {
-		err = status.Error(codes.Internal, "internal error: the server's log has the details")
-	})
+	defer s.caught(&err, func() { err = errInternal })
 	return handler(ctx, request)
 }
 
-// streaming does the same for streams; the chat stream has a life of its own.
+// streaming turns a panic into INTERNAL. What a stream stores is counted where
+// it does so: its client may take long to read the rest, and must not hold up a
+// shutdown meanwhile.
 func (s *Server) streaming(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	if !counted(info.FullMethod) {
 		return handler(service, stream)
 	}
-	if !s.commands.enter() {
-		return errShuttingDown
-	}
-	defer s.commands.leave()
-	defer s.caught(&err, func() {
-		err = status.Error(codes.Internal, "internal error: the server's log has the details")
-	})
+	defer s.caught(&err, func() { err = errInternal })
 	return handler(service, stream)
 }
 

@@ -26,6 +26,9 @@ const (
 	joinPage  = 256 << 10
 )
 
+var errNotShown = status.Error(codes.Unavailable,
+	"you are in the room, but it could not be shown in full: open the chat stream again without listing the room")
+
 // JoinChatRoomRPC lets the caller into a room and shows it what the room is and
 // was up to the join, itself included. What comes after the join is not read
 // here: it comes through the caller's chat stream, which begins exactly with
@@ -40,7 +43,9 @@ func (s commandService) JoinChatRoomRPC(r *commandspb.JoinChatRoomRequest, strea
 		})
 	}
 	defer s.caught(&err, func() {
-		if !primed {
+		if primed {
+			err = errNotShown
+		} else {
 			err = prime(internal, commandspb.ChatRoomStatus_SUCCESSFULLY_JOINED)
 		}
 	})
@@ -59,14 +64,20 @@ func (s commandService) JoinChatRoomRPC(r *commandspb.JoinChatRoomRequest, strea
 	command := room.Join{
 		UUID: uuid.NewString(), Account: account.ID, Name: account.Display, Password: r.GetChatRoomPassword(),
 	}
+	if !s.commands.enter() {
+		return errShuttingDown
+	}
 	var before room.State
-	appended, err := s.store.Append(ctx, id, store.Op{
-		Sender: account.ID, Kind: room.KindJoined, Viewed: time.Now().UnixMilli(),
-		Decide: func(state room.State) ([]room.Draft, error) {
-			before = state
-			return room.Decide(state, command)
-		},
-	})
+	appended, err := func() (store.Appended, error) {
+		defer s.commands.leave()
+		return s.store.Append(ctx, id, store.Op{
+			Sender: account.ID, Kind: room.KindJoined, Viewed: time.Now().UnixMilli(),
+			Decide: func(state room.State) ([]room.Draft, error) {
+				before = state
+				return room.Decide(state, command)
+			},
+		})
+	}()
 	if refused, ok := joinRefusals[refusal(err)]; ok {
 		return prime(success, refused)
 	}
@@ -83,8 +94,7 @@ func (s commandService) JoinChatRoomRPC(r *commandspb.JoinChatRoomRequest, strea
 	}
 	if err := t.run(); err != nil {
 		s.log.Warn("cannot show a room to who joined it", "room", id, "error", err)
-		return status.Error(codes.Unavailable,
-			"you are in the room, but it could not be shown in full: open the chat stream again without listing the room")
+		return errNotShown
 	}
 	return nil
 }

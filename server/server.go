@@ -42,7 +42,10 @@ type Server struct {
 	health   *health.Server
 	commands *gate
 	conns    *connections
-	readers  sync.WaitGroup
+	// serving ends when only farewells are left to be said.
+	serving    context.Context
+	endServing context.CancelFunc
+	readers    sync.WaitGroup
 }
 
 // New makes a server over st, which stays the caller's to close, after
@@ -53,6 +56,8 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 	}
 	cfg = cfg.withDefaults()
 	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate(), conns: newConnections()}
+
+	s.serving, s.endServing = context.WithCancel(context.Background())
 
 	cfg.Pool.Logger = cfg.Logger
 	cfg.Pool.OnPanic = func(t pool.Task, v any, stack []byte) { s.engine.TurnPanicked(t, v, stack) }
@@ -144,6 +149,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// Until the last client has taken notice, or the time is over, those who
 	// come are told where they are: SERVER_SHUTTING_DOWN, not a closed door.
 	s.conns.settled(ctx)
+	s.endServing()
 	stopped := make(chan struct{})
 	go func() {
 		s.grpc.GracefulStop()

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -326,5 +327,89 @@ func TestNotServedYetIsSaid(t *testing.T) {
 	}
 	if _, err := ada.commands.UnMatchRPC(t.Context(), &commandspb.UnMatchRequest{LoginInfo: ada.login}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestOversizedStreamRequestEndsTheStream: what a client may ask for at once is
+// bounded before anything is made of it.
+func TestOversizedStreamRequestEndsTheStream(t *testing.T) {
+	v := serve(t, Config{})
+	ada := v.user("ada")
+	adas := ada.open("")
+	adas.initialized()
+	request := &streampb.RequestFullMessageInfoRequest{ChatRoomId: "aaaaaaaa"}
+	for range maxStreamRequest / 2 {
+		request.MessageUuidList = append(request.MessageUuidList, &streampb.MessageUUIDWithAmountOfMessage{})
+	}
+	err := adas.stream.Send(&streampb.ChatToServerRequest{ClientRequest: &streampb.ChatToServerRequest_RequestFullMessageInfo{
+		RequestFullMessageInfo: request,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		r, err := adas.stream.Recv()
+		if err != nil {
+			break
+		}
+		t.Errorf("answered with %d entries", len(r.GetRequestFullMessageInfoResponse().GetFullMessages().GetFullMessageList()))
+	}
+}
+
+// TestJoinerThatDoesNotReadHoldsNobodyUp: its history waits to be read, and the
+// streams of the others are told of the shutdown all the same.
+func TestJoinerThatDoesNotReadHoldsNobodyUp(t *testing.T) {
+	v := serve(t, Config{})
+	ada, bob := v.user("ada"), v.user("bob")
+	r := ada.create("kitchen")
+	text := strings.Repeat("x", 9000)
+	for range 60 { // ten of them in full, and 50 skeletons, are more than the quota
+		ada.text(r.GetChatRoomId(), text)
+	}
+	adas := ada.open(r.GetChatRoomId() + "::99999999999999::-1::0::")
+	adas.initialized()
+	_, err := bob.commands.JoinChatRoomRPC(t.Context(), &commandspb.JoinChatRoomRequest{
+		LoginInfo: bob.login, ChatRoomId: r.GetChatRoomId(), ChatRoomPassword: r.GetChatRoomPassword(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for adas.next().GetMessage().GetMessageSpecifics().GetDifferentUserJoinedMessage() == nil {
+	} // bob is in the room
+	ended := make(chan metadata.MD, 1)
+	go func() { ended <- adas.end() }()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	v.stopped = true
+	_ = v.Shutdown(ctx) // bob's connection has to be cut
+	v.done.Wait()
+	if err := v.store.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := (<-ended).Get(keyReason); !slices.Equal(got, []string{"4"}) {
+		t.Errorf("ada's stream ended with reason %v", got)
+	}
+}
+
+// TestWatcherOfTheHealthHoldsNobodyUp: a client may watch for as long as there
+// is anything to watch.
+func TestWatcherOfTheHealthHoldsNobodyUp(t *testing.T) {
+	v := serve(t, Config{})
+	watch, err := grpc_health_v1.NewHealthClient(v.user("ada").cc).Watch(t.Context(), &grpc_health_v1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := watch.Recv(); err != nil || r.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		t.Fatalf("%v, %v", r, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	v.stopped = true
+	if err := v.Shutdown(ctx); err != nil || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
+	}
+	v.done.Wait()
+	if err := v.store.Close(); err != nil {
+		t.Error(err)
 	}
 }
