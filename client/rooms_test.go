@@ -326,10 +326,10 @@ func TestResumeAfterARestartOfTheProgram(t *testing.T) {
 		id := s.Make("tea", "bob", "ada")
 		s.Say(id, "bob", "0")
 		w := login(t, s, "ada")
-		w.open()
 		for i := range 5 {
 			s.Say(id, "bob", fmt.Sprint(i+1))
 		}
+		w.open() // behind them: all five are the room's history
 		// The program deals with one event after the other, and stops in the
 		// middle of a batch.
 		var state State
