@@ -52,7 +52,7 @@ type builder struct {
 
 func (b *builder) empty() bool { return len(b.elements) == 0 && b.whole == nil }
 
-// room reports whether e could be added as part of field's list: a response
+// takes reports whether size more bytes could be added as part of field's list: a response
 // holds one list, and one element that is too large for a response goes alone.
 func (b *builder) takes(field protowire.Number, size int) bool {
 	if b.empty() {

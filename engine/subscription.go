@@ -72,12 +72,11 @@ func (sub *subscription) fill(s *Stream, out *builder) outcome {
 		if e == nil {
 			break // evicted just now: the next time round reads it
 		}
-		if el := e.forAccount(s.account); el != nil {
-			if !out.takes(fieldNewMessages, len(el.Bytes)) {
-				return sub.again(front)
-			}
-			out.add(fieldNewMessages, el)
+		el := e.forAccount(s.account)
+		if !out.takes(fieldNewMessages, len(el.Bytes)) {
+			return sub.again(front)
 		}
+		out.add(fieldNewMessages, el)
 		sub.advance()
 	}
 	if sub.cursor < end {

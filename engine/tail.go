@@ -37,7 +37,7 @@ func encode(e *room.Event, now time.Time, box func([]byte) any) (*entry, error) 
 	}, nil
 }
 
-// forAccount is the element that account gets, nil if it gets none.
+// forAccount is the element that account gets.
 func (e *entry) forAccount(account string) *Element {
 	if e.sender == account {
 		return e.own
