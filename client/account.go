@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 )
 
 // version is what we say we are; servers accept 3 and above.
@@ -35,7 +35,7 @@ func (c Credentials) info() *chatpb.LoginToServerBasicInfo {
 // CreateAccount makes an account and returns its id. It does not log it in.
 // Errors: ErrNameTaken, ErrInvalid, or the gRPC status.
 func (c *Client) CreateAccount(ctx context.Context, name, password string) (string, error) {
-	r, err := c.accounts.CreateAccount(ctx, &accountpb.CreateAccountRequest{Name: name, Password: password})
+	r, err := c.accounts.CreateAccount(ctx, &chatstreampb.CreateAccountRequest{Name: name, Password: password})
 	if err != nil {
 		return "", fmt.Errorf("create account %s: %w", name, explain(err))
 	}
@@ -46,7 +46,7 @@ func (c *Client) CreateAccount(ctx context.Context, name, password string) (stri
 // once and keeps. The account's other installations are logged out.
 // Errors: ErrBadLogin, ErrInvalid, or the gRPC status.
 func (c *Client) Login(ctx context.Context, name, password, installationID string) (Credentials, error) {
-	r, err := c.accounts.Login(ctx, &accountpb.LoginRequest{Name: name, Password: password, InstallationId: installationID})
+	r, err := c.accounts.Login(ctx, &chatstreampb.LoginRequest{Name: name, Password: password, InstallationId: installationID})
 	if err != nil {
 		return Credentials{}, fmt.Errorf("log in as %s: %w", name, explain(err))
 	}
@@ -61,7 +61,7 @@ func (c *Client) Login(ctx context.Context, name, password, installationID strin
 
 // Logout makes the token worthless and ends the account's stream.
 func (c *Client) Logout(ctx context.Context, creds Credentials) error {
-	if _, err := c.accounts.Logout(ctx, &accountpb.LogoutRequest{LoginInfo: creds.info()}); err != nil {
+	if _, err := c.accounts.Logout(ctx, &chatstreampb.LogoutRequest{LoginInfo: creds.info()}); err != nil {
 		return fmt.Errorf("log out: %w", explain(err))
 	}
 	return nil

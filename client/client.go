@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
@@ -25,7 +25,7 @@ import (
 // Client talks to one server. It is safe for concurrent use, and several
 // sessions may share it.
 type Client struct {
-	accounts accountpb.AccountServiceClient
+	accounts chatstreampb.AccountServiceClient
 	commands commandspb.ChatRoomMessagesServiceClient
 	streams  streampb.StreamChatServiceClient
 	conn     *grpc.ClientConn // nil unless it is our own
@@ -118,7 +118,7 @@ const maxReceive = (3<<20+512<<10)*3 + 2<<20
 // New makes a client of a connection that stays the caller's.
 func New(conn grpc.ClientConnInterface) *Client {
 	return &Client{
-		accounts: accountpb.NewAccountServiceClient(conn),
+		accounts: chatstreampb.NewAccountServiceClient(conn),
 		commands: commandspb.NewChatRoomMessagesServiceClient(conn),
 		streams:  streampb.NewStreamChatServiceClient(conn),
 	}

@@ -2,11 +2,11 @@
 // Go code generated from them. It is the only home of wire names; no other
 // package writes a service, message or field name of its own.
 //
-//	chat/                  chatpb      shared types, in no proto package
-//	grpc_stream_chat/      streampb    the chat stream
-//	grpc_chat_commands/    commandspb  the chat room commands
-//	retrieve_server_load/  loadpb      the load of a server
-//	chatstream/v1/         accountpb   our own: accounts and logins
+//	chat/                  chatpb        shared types, in no proto package
+//	grpc_stream_chat/      streampb      the chat stream
+//	grpc_chat_commands/    commandspb    the chat room commands
+//	retrieve_server_load/  loadpb        the load of a server
+//	chatstream/v1/         chatstreampb  our own: accounts, progress, delivery
 //
 // All but the last are inherited. Clients exist that were generated from the
 // same names and numbers, so nothing in them may be renamed, renumbered or

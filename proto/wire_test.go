@@ -11,8 +11,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	_ "github.com/chatstream/chatstream/proto/accountpb"
 	_ "github.com/chatstream/chatstream/proto/chatpb"
+	_ "github.com/chatstream/chatstream/proto/chatstreampb"
 	_ "github.com/chatstream/chatstream/proto/commandspb"
 	_ "github.com/chatstream/chatstream/proto/loadpb"
 	_ "github.com/chatstream/chatstream/proto/streampb"

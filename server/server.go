@@ -21,8 +21,8 @@ import (
 
 	"github.com/chatstream/chatstream/engine"
 	"github.com/chatstream/chatstream/pool"
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/loadpb"
 	"github.com/chatstream/chatstream/proto/streampb"
@@ -79,7 +79,7 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 	streampb.RegisterStreamChatServiceServer(s.grpc, chatService{Server: s})
 	commandspb.RegisterChatRoomMessagesServiceServer(s.grpc, commandService{Server: s})
 	loadpb.RegisterRetrieveServerLoadServiceServer(s.grpc, loadService{Server: s})
-	accountpb.RegisterAccountServiceServer(s.grpc, s.accounts)
+	chatstreampb.RegisterAccountServiceServer(s.grpc, s.accounts)
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

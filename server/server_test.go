@@ -22,8 +22,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
 	"github.com/chatstream/chatstream/server/accounts"
@@ -92,7 +92,7 @@ type user struct {
 	cc       *grpc.ClientConn
 	login    *chatpb.LoginToServerBasicInfo
 	commands commandspb.ChatRoomMessagesServiceClient
-	accounts accountpb.AccountServiceClient
+	accounts chatstreampb.AccountServiceClient
 }
 
 func (v *served) user(name string) *user {
@@ -102,12 +102,12 @@ func (v *served) user(name string) *user {
 		v.t.Fatal(err)
 	}
 	v.t.Cleanup(func() { cc.Close() })
-	u := &user{t: v.t, cc: cc, commands: commandspb.NewChatRoomMessagesServiceClient(cc), accounts: accountpb.NewAccountServiceClient(cc)}
-	if _, err := u.accounts.CreateAccount(v.t.Context(), &accountpb.CreateAccountRequest{Name: name, Password: "password of " + name}); err != nil {
+	u := &user{t: v.t, cc: cc, commands: commandspb.NewChatRoomMessagesServiceClient(cc), accounts: chatstreampb.NewAccountServiceClient(cc)}
+	if _, err := u.accounts.CreateAccount(v.t.Context(), &chatstreampb.CreateAccountRequest{Name: name, Password: "password of " + name}); err != nil {
 		v.t.Fatal(err)
 	}
 	installation := uuid.NewString()
-	in, err := u.accounts.Login(v.t.Context(), &accountpb.LoginRequest{Name: name, Password: "password of " + name, InstallationId: installation})
+	in, err := u.accounts.Login(v.t.Context(), &chatstreampb.LoginRequest{Name: name, Password: "password of " + name, InstallationId: installation})
 	if err != nil {
 		v.t.Fatal(err)
 	}

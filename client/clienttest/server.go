@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
@@ -90,7 +90,7 @@ func (s *Server) Start() {
 	s.listener = bufconn.Listen(1 << 20)
 	s.grpc = grpc.NewServer(grpc.MaxHeaderListSize(1<<20), grpc.UnaryInterceptor(s.unary),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))
-	accountpb.RegisterAccountServiceServer(s.grpc, accounts{Server: s})
+	chatstreampb.RegisterAccountServiceServer(s.grpc, accounts{Server: s})
 	streampb.RegisterStreamChatServiceServer(s.grpc, streams{Server: s})
 	commandspb.RegisterChatRoomMessagesServiceServer(s.grpc, commands{Server: s})
 	served := make(chan struct{})
@@ -181,11 +181,11 @@ type account struct {
 }
 
 type accounts struct {
-	accountpb.UnimplementedAccountServiceServer
+	chatstreampb.UnimplementedAccountServiceServer
 	*Server
 }
 
-func (a accounts) CreateAccount(_ context.Context, r *accountpb.CreateAccountRequest) (*accountpb.CreateAccountResponse, error) {
+func (a accounts) CreateAccount(_ context.Context, r *chatstreampb.CreateAccountRequest) (*chatstreampb.CreateAccountResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
@@ -196,10 +196,10 @@ func (a accounts) CreateAccount(_ context.Context, r *accountpb.CreateAccountReq
 	}
 	acc := &account{id: oid(), name: r.GetName(), password: r.GetPassword(), viewed: make(map[string]int64)}
 	a.accounts[acc.name] = acc
-	return &accountpb.CreateAccountResponse{AccountId: acc.id}, nil
+	return &chatstreampb.CreateAccountResponse{AccountId: acc.id}, nil
 }
 
-func (a accounts) Login(_ context.Context, r *accountpb.LoginRequest) (*accountpb.LoginResponse, error) {
+func (a accounts) Login(_ context.Context, r *chatstreampb.LoginRequest) (*chatstreampb.LoginResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	acc := a.accounts[r.GetName()]
@@ -221,10 +221,10 @@ func (a accounts) Login(_ context.Context, r *accountpb.LoginRequest) (*accountp
 		acc.token = oid()
 	}
 	acc.installation, acc.expires = r.GetInstallationId(), now.Add(life)
-	return &accountpb.LoginResponse{AccountId: acc.id, LoggedInToken: acc.token, TokenExpiresAtMs: acc.expires.UnixMilli()}, nil
+	return &chatstreampb.LoginResponse{AccountId: acc.id, LoggedInToken: acc.token, TokenExpiresAtMs: acc.expires.UnixMilli()}, nil
 }
 
-func (a accounts) Logout(_ context.Context, r *accountpb.LogoutRequest) (*accountpb.LogoutResponse, error) {
+func (a accounts) Logout(_ context.Context, r *chatstreampb.LogoutRequest) (*chatstreampb.LogoutResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	acc, outcome := a.check(r.GetLoginInfo())
@@ -233,7 +233,7 @@ func (a accounts) Logout(_ context.Context, r *accountpb.LogoutRequest) (*accoun
 	}
 	acc.token = oid()
 	a.endLocked(acc, ending{reason: streampb.StreamDownReasons_RETURN_STATUS_ATTACHED, status: chatpb.ReturnStatus_LOGIN_TOKEN_DID_NOT_MATCH})
-	return &accountpb.LogoutResponse{}, nil
+	return &chatstreampb.LogoutResponse{}, nil
 }
 
 func (s *Server) endLocked(acc *account, e ending) {

@@ -25,7 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
@@ -93,9 +93,9 @@ func TestInvalidBytes(t *testing.T) {
 		invalidUTF8(t, &commandspb.CreateChatRoomRequest{LoginInfo: u.login(), ChatRoomName: marker}, marker), create); !refusedInput(err) && create.GetReturnStatus() != invalidParameter {
 		t.Errorf("a room name that is no UTF-8: %v, %v", create, err)
 	}
-	account := &accountpb.CreateAccountResponse{}
-	if err := invoke(accountpb.AccountService_CreateAccount_FullMethodName,
-		invalidUTF8(t, &accountpb.CreateAccountRequest{Name: marker, Password: "correct horse battery"}, marker), account); !refusedInput(err) {
+	account := &chatstreampb.CreateAccountResponse{}
+	if err := invoke(chatstreampb.AccountService_CreateAccount_FullMethodName,
+		invalidUTF8(t, &chatstreampb.CreateAccountRequest{Name: marker, Password: "correct horse battery"}, marker), account); !refusedInput(err) {
 		t.Errorf("an account name that is no UTF-8: %v, %v", account, err)
 	}
 	for _, b := range [][]byte{{0x0a}, {0xff, 0xff, 0xff}, bytes.Repeat([]byte{0x0b}, 100_000)} {

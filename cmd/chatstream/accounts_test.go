@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 )
 
 var oid = regexp.MustCompile(`^[0-9a-f]{24}$`)
@@ -25,11 +25,11 @@ func TestAccounts(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	p := serve(t, "--data="+data, "--token-lifetime=1h")
 	a := dial(t, p.addr)
-	create := func(name, password string) (*accountpb.CreateAccountResponse, error) {
-		return a.accounts.CreateAccount(soon(t), &accountpb.CreateAccountRequest{Name: name, Password: password})
+	create := func(name, password string) (*chatstreampb.CreateAccountResponse, error) {
+		return a.accounts.CreateAccount(soon(t), &chatstreampb.CreateAccountRequest{Name: name, Password: password})
 	}
-	login := func(name, password, installation string) (*accountpb.LoginResponse, error) {
-		return a.accounts.Login(soon(t), &accountpb.LoginRequest{Name: name, Password: password, InstallationId: installation})
+	login := func(name, password, installation string) (*chatstreampb.LoginResponse, error) {
+		return a.accounts.Login(soon(t), &chatstreampb.LoginRequest{Name: name, Password: password, InstallationId: installation})
 	}
 	const password = "correct horse battery"
 	created, err := create("ada", password)
@@ -144,7 +144,7 @@ func TestGuessing(t *testing.T) {
 	a := dial(t, p.addr)
 	victim, other := a.signUp(t), a.signUp(t)
 	guess := func(ctx context.Context, i int) error {
-		_, err := a.accounts.Login(ctx, &accountpb.LoginRequest{Name: victim.name, Password: fmt.Sprint("this is guess ", i), InstallationId: uuid.NewString()})
+		_, err := a.accounts.Login(ctx, &chatstreampb.LoginRequest{Name: victim.name, Password: fmt.Sprint("this is guess ", i), InstallationId: uuid.NewString()})
 		return err
 	}
 	guesses := 0

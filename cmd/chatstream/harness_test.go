@@ -32,8 +32,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/loadpb"
 	"github.com/chatstream/chatstream/proto/streampb"
@@ -294,7 +294,7 @@ func fixedAddress(t testing.TB) string {
 // api is one connection to a server.
 type api struct {
 	conn     *grpc.ClientConn
-	accounts accountpb.AccountServiceClient
+	accounts chatstreampb.AccountServiceClient
 	commands commandspb.ChatRoomMessagesServiceClient
 	chat     streampb.StreamChatServiceClient
 	load     loadpb.RetrieveServerLoadServiceClient
@@ -324,7 +324,7 @@ func connect(addr string, opts ...grpc.DialOption) (*api, error) {
 	}
 	return &api{
 		conn:     conn,
-		accounts: accountpb.NewAccountServiceClient(conn),
+		accounts: chatstreampb.NewAccountServiceClient(conn),
 		commands: commandspb.NewChatRoomMessagesServiceClient(conn),
 		chat:     streampb.NewStreamChatServiceClient(conn),
 		load:     loadpb.NewRetrieveServerLoadServiceClient(conn),
@@ -387,7 +387,7 @@ func (a *api) signUp(t testing.TB) *user {
 
 // register creates the account and logs in.
 func (u *user) register(ctx context.Context) error {
-	created, err := u.accounts.CreateAccount(ctx, &accountpb.CreateAccountRequest{Name: u.name, Password: u.password})
+	created, err := u.accounts.CreateAccount(ctx, &chatstreampb.CreateAccountRequest{Name: u.name, Password: u.password})
 	if err != nil {
 		return fmt.Errorf("create account: %w", err)
 	}
@@ -401,7 +401,7 @@ func (u *user) register(ctx context.Context) error {
 }
 
 func (u *user) logIn(ctx context.Context) error {
-	r, err := u.accounts.Login(ctx, &accountpb.LoginRequest{Name: u.name, Password: u.password, InstallationId: u.installation})
+	r, err := u.accounts.Login(ctx, &chatstreampb.LoginRequest{Name: u.name, Password: u.password, InstallationId: u.installation})
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ import (
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/loadpb"
 	"github.com/chatstream/chatstream/proto/streampb"
@@ -159,7 +159,7 @@ func TestEnvironment(t *testing.T) {
 	if got := u.open(t).next().GetInitialConnectionPrimerResponse().GetTimeUntilChatStreamExpiresInMillis(); got != 5*60_000 {
 		t.Errorf("a stream lives %d ms, want 5 minutes", got)
 	}
-	r, err := u.accounts.Login(soon(t), &accountpb.LoginRequest{Name: u.name, Password: u.password, InstallationId: u.installation})
+	r, err := u.accounts.Login(soon(t), &chatstreampb.LoginRequest{Name: u.name, Password: u.password, InstallationId: u.installation})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -602,7 +602,7 @@ func TestRefusalsWhileDraining(t *testing.T) {
 			if resp, err := c.commands.ClientMessageToServerRPC(soon(t), late.textRequest(r, "x", uuid.NewString())); status.Code(err) != codes.Unavailable {
 				t.Errorf("%s: a command: %v, %v", after(), resp, err)
 			}
-			if _, err := c.accounts.CreateAccount(soon(t), &accountpb.CreateAccountRequest{Name: "toolate", Password: "correct horse battery"}); status.Code(err) != codes.Unavailable {
+			if _, err := c.accounts.CreateAccount(soon(t), &chatstreampb.CreateAccountRequest{Name: "toolate", Password: "correct horse battery"}); status.Code(err) != codes.Unavailable {
 				t.Errorf("%s: a new account: %v", after(), err)
 			}
 			if l, err := c.load.RetrieveServerLoadRPC(soon(t), &loadpb.RetrieveServerLoadRequest{RequestNumClients: true}); err != nil || l.GetAcceptingConnections() || l.GetNumClients() != -1 {

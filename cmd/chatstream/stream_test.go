@@ -18,8 +18,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
@@ -461,15 +461,15 @@ func TestLogoutEndsStream(t *testing.T) {
 	} {
 		l := u.login()
 		tt.change(l)
-		if _, err := u.accounts.Logout(soon(t), &accountpb.LogoutRequest{LoginInfo: l}); status.Code(err) != tt.want {
+		if _, err := u.accounts.Logout(soon(t), &chatstreampb.LogoutRequest{LoginInfo: l}); status.Code(err) != tt.want {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}
-	if _, err := u.accounts.Logout(soon(t), &accountpb.LogoutRequest{}); status.Code(err) != codes.InvalidArgument {
+	if _, err := u.accounts.Logout(soon(t), &chatstreampb.LogoutRequest{}); status.Code(err) != codes.InvalidArgument {
 		t.Errorf("no login: %v", err)
 	}
 
-	if _, err := u.accounts.Logout(soon(t), &accountpb.LogoutRequest{LoginInfo: u.login()}); err != nil {
+	if _, err := u.accounts.Logout(soon(t), &chatstreampb.LogoutRequest{LoginInfo: u.login()}); err != nil {
 		t.Fatal(err)
 	}
 	s.wantEnd(refused(wrongToken))
@@ -479,7 +479,7 @@ func TestLogoutEndsStream(t *testing.T) {
 		t.Errorf("a command after logout: %v, %v", resp, err)
 	}
 	// Who repeats a logout, not knowing whether it took effect, is logged out.
-	if _, err := u.accounts.Logout(soon(t), &accountpb.LogoutRequest{LoginInfo: u.login()}); err != nil && status.Code(err) != codes.Unauthenticated {
+	if _, err := u.accounts.Logout(soon(t), &chatstreampb.LogoutRequest{LoginInfo: u.login()}); err != nil && status.Code(err) != codes.Unauthenticated {
 		t.Errorf("a second logout: %v", err)
 	}
 	if err := u.logIn(soon(t)); err != nil {

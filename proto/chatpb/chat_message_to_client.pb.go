@@ -42,7 +42,16 @@ type ChatMessageToClient struct {
 	// Only the first message of a JoinChatRoomRPC.
 	Primer bool `protobuf:"varint,7,opt,name=primer,proto3" json:"primer,omitempty"`
 	// Set with primer, and for each entry of a full_message_list.
-	ReturnStatus  ReturnStatus `protobuf:"varint,8,opt,name=return_status,json=returnStatus,proto3,enum=ReturnStatus" json:"return_status,omitempty"`
+	ReturnStatus ReturnStatus `protobuf:"varint,8,opt,name=return_status,json=returnStatus,proto3,enum=ReturnStatus" json:"return_status,omitempty"`
+	// Our own: the message's place in its room's log, counted from 1 without a
+	// gap. 0 in messages made for this client only, but for
+	// this_user_joined_finished: there it is the place up to which the room has
+	// been told.
+	Seq uint64 `protobuf:"varint,1000,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Our own: the place of the message before it that was for this user. What
+	// lies between, if anything, was for others, so that a client that holds
+	// previous_seq misses nothing. 0 for the first message, and where seq is 0.
+	PreviousSeq   uint64 `protobuf:"varint,1001,opt,name=previous_seq,json=previousSeq,proto3" json:"previous_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -133,11 +142,25 @@ func (x *ChatMessageToClient) GetReturnStatus() ReturnStatus {
 	return ReturnStatus_VALUE_NOT_SET
 }
 
+func (x *ChatMessageToClient) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *ChatMessageToClient) GetPreviousSeq() uint64 {
+	if x != nil {
+		return x.PreviousSeq
+	}
+	return 0
+}
+
 var File_chat_chat_message_to_client_proto protoreflect.FileDescriptor
 
 const file_chat_chat_message_to_client_proto_rawDesc = "" +
 	"\n" +
-	"!chat/chat_message_to_client.proto\x1a\x18chat/return_status.proto\x1a\x1fchat/type_of_chat_message.proto\"\xe5\x02\n" +
+	"!chat/chat_message_to_client.proto\x1a\x18chat/return_status.proto\x1a\x1fchat/type_of_chat_message.proto\"\x9c\x03\n" +
 	"\x13ChatMessageToClient\x12!\n" +
 	"\fmessage_uuid\x18\x01 \x01(\tR\vmessageUuid\x12)\n" +
 	"\x10timestamp_stored\x18\x02 \x01(\x03R\x0ftimestampStored\x12+\n" +
@@ -146,7 +169,9 @@ const file_chat_chat_message_to_client_proto_rawDesc = "" +
 	"\x12sent_by_account_id\x18\x05 \x01(\tR\x0fsentByAccountId\x12,\n" +
 	"\amessage\x18\x06 \x01(\v2\x12.TypeOfChatMessageR\amessage\x12\x16\n" +
 	"\x06primer\x18\a \x01(\bR\x06primer\x122\n" +
-	"\rreturn_status\x18\b \x01(\x0e2\r.ReturnStatusR\freturnStatusB/Z-github.com/chatstream/chatstream/proto/chatpbb\x06proto3"
+	"\rreturn_status\x18\b \x01(\x0e2\r.ReturnStatusR\freturnStatus\x12\x11\n" +
+	"\x03seq\x18\xe8\a \x01(\x04R\x03seq\x12\"\n" +
+	"\fprevious_seq\x18\xe9\a \x01(\x04R\vpreviousSeqB/Z-github.com/chatstream/chatstream/proto/chatpbb\x06proto3"
 
 var (
 	file_chat_chat_message_to_client_proto_rawDescOnce sync.Once

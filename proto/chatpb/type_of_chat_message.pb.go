@@ -1958,8 +1958,12 @@ func (x *UpdateObservedTimeChatMessage) GetChatRoomLastObservedTime() int64 {
 // ThisUserJoinedChatRoomStartChatMessage opens the download of a room the
 // connected user is a member of.
 type ThisUserJoinedChatRoomStartChatMessage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ChatRoomInfo  *ChatRoomInfoMessage   `protobuf:"bytes,1,opt,name=chat_room_info,json=chatRoomInfo,proto3" json:"chat_room_info,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ChatRoomInfo *ChatRoomInfoMessage   `protobuf:"bytes,1,opt,name=chat_room_info,json=chatRoomInfo,proto3" json:"chat_room_info,omitempty"`
+	// Our own: the position that the client gave for this room is not one of the
+	// room's log. What it holds of the room is to be forgotten; the room follows
+	// anew.
+	PositionLost  bool `protobuf:"varint,1000,opt,name=position_lost,json=positionLost,proto3" json:"position_lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1999,6 +2003,13 @@ func (x *ThisUserJoinedChatRoomStartChatMessage) GetChatRoomInfo() *ChatRoomInfo
 		return x.ChatRoomInfo
 	}
 	return nil
+}
+
+func (x *ThisUserJoinedChatRoomStartChatMessage) GetPositionLost() bool {
+	if x != nil {
+		return x.PositionLost
+	}
+	return false
 }
 
 // ThisUserJoinedChatRoomMemberChatMessage is one member in such a download.
@@ -2751,9 +2762,10 @@ const file_chat_type_of_chat_message_proto_rawDesc = "" +
 	"$DifferentUserLeftChatRoomChatMessage\x121\n" +
 	"\x15new_admin_account_oid\x18\x01 \x01(\tR\x12newAdminAccountOid\"_\n" +
 	"\x1dUpdateObservedTimeChatMessage\x12>\n" +
-	"\x1cchat_room_last_observed_time\x18\x01 \x01(\x03R\x18chatRoomLastObservedTime\"d\n" +
+	"\x1cchat_room_last_observed_time\x18\x01 \x01(\x03R\x18chatRoomLastObservedTime\"\x8a\x01\n" +
 	"&ThisUserJoinedChatRoomStartChatMessage\x12:\n" +
-	"\x0echat_room_info\x18\x01 \x01(\v2\x14.ChatRoomInfoMessageR\fchatRoomInfo\"f\n" +
+	"\x0echat_room_info\x18\x01 \x01(\v2\x14.ChatRoomInfoMessageR\fchatRoomInfo\x12$\n" +
+	"\rposition_lost\x18\xe8\a \x01(\bR\fpositionLost\"f\n" +
 	"'ThisUserJoinedChatRoomMemberChatMessage\x12;\n" +
 	"\vmember_info\x18\x01 \x01(\v2\x1a.ChatRoomMemberInfoMessageR\n" +
 	"memberInfo\"\xad\x01\n" +

@@ -8,6 +8,7 @@ package streampb
 
 import (
 	chatpb "github.com/chatstream/chatstream/proto/chatpb"
+	chatstreampb "github.com/chatstream/chatstream/proto/chatstreampb"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -152,6 +153,7 @@ type ChatToServerRequest struct {
 	//
 	//	*ChatToServerRequest_RequestFullMessageInfo
 	//	*ChatToServerRequest_RefreshChatStream
+	//	*ChatToServerRequest_Confirmation
 	ClientRequest isChatToServerRequest_ClientRequest `protobuf_oneof:"client_request"`
 	// Test builds only: milliseconds to sleep before the answer is made.
 	TestingTimeForRequestToRunInMillis int64 `protobuf:"varint,500,opt,name=testing_time_for_request_to_run_in_millis,json=testingTimeForRequestToRunInMillis,proto3" json:"testing_time_for_request_to_run_in_millis,omitempty"`
@@ -214,6 +216,15 @@ func (x *ChatToServerRequest) GetRefreshChatStream() *RefreshChatStreamRequest {
 	return nil
 }
 
+func (x *ChatToServerRequest) GetConfirmation() *chatstreampb.Confirmation {
+	if x != nil {
+		if x, ok := x.ClientRequest.(*ChatToServerRequest_Confirmation); ok {
+			return x.Confirmation
+		}
+	}
+	return nil
+}
+
 func (x *ChatToServerRequest) GetTestingTimeForRequestToRunInMillis() int64 {
 	if x != nil {
 		return x.TestingTimeForRequestToRunInMillis
@@ -233,9 +244,16 @@ type ChatToServerRequest_RefreshChatStream struct {
 	RefreshChatStream *RefreshChatStreamRequest `protobuf:"bytes,2,opt,name=refresh_chat_stream,json=refreshChatStream,proto3,oneof"`
 }
 
+type ChatToServerRequest_Confirmation struct {
+	// Our own. Has no answer.
+	Confirmation *chatstreampb.Confirmation `protobuf:"bytes,1000,opt,name=confirmation,proto3,oneof"`
+}
+
 func (*ChatToServerRequest_RequestFullMessageInfo) isChatToServerRequest_ClientRequest() {}
 
 func (*ChatToServerRequest_RefreshChatStream) isChatToServerRequest_ClientRequest() {}
+
+func (*ChatToServerRequest_Confirmation) isChatToServerRequest_ClientRequest() {}
 
 // RefreshChatStreamRequest prolongs the stream.
 type RefreshChatStreamRequest struct {
@@ -392,6 +410,8 @@ type ChatToClientResponse struct {
 	//	*ChatToClientResponse_RequestFullMessageInfoResponse
 	//	*ChatToClientResponse_RefreshChatStreamResponse
 	//	*ChatToClientResponse_ReturnNewChatMessage
+	//	*ChatToClientResponse_Bookmark
+	//	*ChatToClientResponse_GoAway
 	ServerResponse isChatToClientResponse_ServerResponse `protobuf_oneof:"server_response"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -488,6 +508,24 @@ func (x *ChatToClientResponse) GetReturnNewChatMessage() *ReturnNewChatMessage {
 	return nil
 }
 
+func (x *ChatToClientResponse) GetBookmark() *chatstreampb.Bookmark {
+	if x != nil {
+		if x, ok := x.ServerResponse.(*ChatToClientResponse_Bookmark); ok {
+			return x.Bookmark
+		}
+	}
+	return nil
+}
+
+func (x *ChatToClientResponse) GetGoAway() *chatstreampb.GoAway {
+	if x != nil {
+		if x, ok := x.ServerResponse.(*ChatToClientResponse_GoAway); ok {
+			return x.GoAway
+		}
+	}
+	return nil
+}
+
 type isChatToClientResponse_ServerResponse interface {
 	isChatToClientResponse_ServerResponse()
 }
@@ -520,6 +558,16 @@ type ChatToClientResponse_ReturnNewChatMessage struct {
 	ReturnNewChatMessage *ReturnNewChatMessage `protobuf:"bytes,6,opt,name=return_new_chat_message,json=returnNewChatMessage,proto3,oneof"`
 }
 
+type ChatToClientResponse_Bookmark struct {
+	// Our own: only for clients whose chat_stream_features ask for it.
+	Bookmark *chatstreampb.Bookmark `protobuf:"bytes,1000,opt,name=bookmark,proto3,oneof"`
+}
+
+type ChatToClientResponse_GoAway struct {
+	// Our own: only for clients whose chat_stream_features ask for it.
+	GoAway *chatstreampb.GoAway `protobuf:"bytes,1001,opt,name=go_away,json=goAway,proto3,oneof"`
+}
+
 func (*ChatToClientResponse_InitialConnectionPrimerResponse) isChatToClientResponse_ServerResponse() {
 }
 
@@ -534,6 +582,10 @@ func (*ChatToClientResponse_RequestFullMessageInfoResponse) isChatToClientRespon
 func (*ChatToClientResponse_RefreshChatStreamResponse) isChatToClientResponse_ServerResponse() {}
 
 func (*ChatToClientResponse_ReturnNewChatMessage) isChatToClientResponse_ServerResponse() {}
+
+func (*ChatToClientResponse_Bookmark) isChatToClientResponse_ServerResponse() {}
+
+func (*ChatToClientResponse_GoAway) isChatToClientResponse_ServerResponse() {}
 
 // InitialConnectionPrimerResponse tells that the login succeeded.
 type InitialConnectionPrimerResponse struct {
@@ -965,10 +1017,11 @@ var File_grpc_stream_chat_chat_stream_proto protoreflect.FileDescriptor
 
 const file_grpc_stream_chat_chat_stream_proto_rawDesc = "" +
 	"\n" +
-	"\"grpc_stream_chat/chat_stream.proto\x12\x10grpc_stream_chat\x1a!chat/chat_message_to_client.proto\x1a\x1fchat/type_of_chat_message.proto\"\xcb\x02\n" +
+	"\"grpc_stream_chat/chat_stream.proto\x12\x10grpc_stream_chat\x1a!chat/chat_message_to_client.proto\x1a\x1fchat/type_of_chat_message.proto\x1a\x1cchatstream/v1/progress.proto\"\x8f\x03\n" +
 	"\x13ChatToServerRequest\x12l\n" +
 	"\x19request_full_message_info\x18\x01 \x01(\v2/.grpc_stream_chat.RequestFullMessageInfoRequestH\x00R\x16requestFullMessageInfo\x12\\\n" +
-	"\x13refresh_chat_stream\x18\x02 \x01(\v2*.grpc_stream_chat.RefreshChatStreamRequestH\x00R\x11refreshChatStream\x12V\n" +
+	"\x13refresh_chat_stream\x18\x02 \x01(\v2*.grpc_stream_chat.RefreshChatStreamRequestH\x00R\x11refreshChatStream\x12B\n" +
+	"\fconfirmation\x18\xe8\a \x01(\v2\x1b.chatstream.v1.ConfirmationH\x00R\fconfirmation\x12V\n" +
 	")testing_time_for_request_to_run_in_millis\x18\xf4\x03 \x01(\x03R\"testingTimeForRequestToRunInMillisB\x10\n" +
 	"\x0eclient_request\"\x1a\n" +
 	"\x18RefreshChatStreamRequest\"\x9f\x01\n" +
@@ -978,14 +1031,16 @@ const file_grpc_stream_chat_chat_stream_proto_rawDesc = "" +
 	"\x11message_uuid_list\x18\x02 \x03(\v20.grpc_stream_chat.MessageUUIDWithAmountOfMessageR\x0fmessageUuidList\"\x97\x01\n" +
 	"\x1eMessageUUIDWithAmountOfMessage\x12R\n" +
 	"\x1damount_of_messages_to_request\x18\x01 \x01(\x0e2\x10.AmountOfMessageR\x19amountOfMessagesToRequest\x12!\n" +
-	"\fmessage_uuid\x18\x02 \x01(\tR\vmessageUuid\"\xa8\x06\n" +
+	"\fmessage_uuid\x18\x02 \x01(\tR\vmessageUuid\"\x93\a\n" +
 	"\x14ChatToClientResponse\x12\x80\x01\n" +
 	"\"initial_connection_primer_response\x18\x01 \x01(\v21.grpc_stream_chat.InitialConnectionPrimerResponseH\x00R\x1finitialConnectionPrimerResponse\x12\x86\x01\n" +
 	"$initial_connection_messages_response\x18\x02 \x01(\v23.grpc_stream_chat.InitialConnectionMessagesResponseH\x00R!initialConnectionMessagesResponse\x12\x9f\x01\n" +
 	"-initial_connection_messages_complete_response\x18\x03 \x01(\v2;.grpc_stream_chat.InitialConnectionMessagesCompleteResponseH\x00R)initialConnectionMessagesCompleteResponse\x12~\n" +
 	"\"request_full_message_info_response\x18\x04 \x01(\v20.grpc_stream_chat.RequestFullMessageInfoResponseH\x00R\x1erequestFullMessageInfoResponse\x12n\n" +
 	"\x1crefresh_chat_stream_response\x18\x05 \x01(\v2+.grpc_stream_chat.RefreshChatStreamResponseH\x00R\x19refreshChatStreamResponse\x12_\n" +
-	"\x17return_new_chat_message\x18\x06 \x01(\v2&.grpc_stream_chat.ReturnNewChatMessageH\x00R\x14returnNewChatMessageB\x11\n" +
+	"\x17return_new_chat_message\x18\x06 \x01(\v2&.grpc_stream_chat.ReturnNewChatMessageH\x00R\x14returnNewChatMessage\x126\n" +
+	"\bbookmark\x18\xe8\a \x01(\v2\x17.chatstream.v1.BookmarkH\x00R\bbookmark\x121\n" +
+	"\ago_away\x18\xe9\a \x01(\v2\x15.chatstream.v1.GoAwayH\x00R\x06goAwayB\x11\n" +
 	"\x0fserver_response\"w\n" +
 	"\x1fInitialConnectionPrimerResponse\x12T\n" +
 	"(time_until_chat_stream_expires_in_millis\x18\x01 \x01(\x03R\"timeUntilChatStreamExpiresInMillis\"^\n" +
@@ -1054,33 +1109,39 @@ var file_grpc_stream_chat_chat_stream_proto_goTypes = []any{
 	(*RequestFullMessageInfoResponse)(nil),            // 12: grpc_stream_chat.RequestFullMessageInfoResponse
 	(*RequestMessageInfoMessage)(nil),                 // 13: grpc_stream_chat.RequestMessageInfoMessage
 	(*RequestMessageInfoErrorMessage)(nil),            // 14: grpc_stream_chat.RequestMessageInfoErrorMessage
-	(chatpb.AmountOfMessage)(0),                       // 15: AmountOfMessage
-	(*chatpb.ChatMessageToClient)(nil),                // 16: ChatMessageToClient
+	(*chatstreampb.Confirmation)(nil),                 // 15: chatstream.v1.Confirmation
+	(chatpb.AmountOfMessage)(0),                       // 16: AmountOfMessage
+	(*chatstreampb.Bookmark)(nil),                     // 17: chatstream.v1.Bookmark
+	(*chatstreampb.GoAway)(nil),                       // 18: chatstream.v1.GoAway
+	(*chatpb.ChatMessageToClient)(nil),                // 19: ChatMessageToClient
 }
 var file_grpc_stream_chat_chat_stream_proto_depIdxs = []int32{
 	4,  // 0: grpc_stream_chat.ChatToServerRequest.request_full_message_info:type_name -> grpc_stream_chat.RequestFullMessageInfoRequest
 	3,  // 1: grpc_stream_chat.ChatToServerRequest.refresh_chat_stream:type_name -> grpc_stream_chat.RefreshChatStreamRequest
-	5,  // 2: grpc_stream_chat.RequestFullMessageInfoRequest.message_uuid_list:type_name -> grpc_stream_chat.MessageUUIDWithAmountOfMessage
-	15, // 3: grpc_stream_chat.MessageUUIDWithAmountOfMessage.amount_of_messages_to_request:type_name -> AmountOfMessage
-	7,  // 4: grpc_stream_chat.ChatToClientResponse.initial_connection_primer_response:type_name -> grpc_stream_chat.InitialConnectionPrimerResponse
-	8,  // 5: grpc_stream_chat.ChatToClientResponse.initial_connection_messages_response:type_name -> grpc_stream_chat.InitialConnectionMessagesResponse
-	9,  // 6: grpc_stream_chat.ChatToClientResponse.initial_connection_messages_complete_response:type_name -> grpc_stream_chat.InitialConnectionMessagesCompleteResponse
-	12, // 7: grpc_stream_chat.ChatToClientResponse.request_full_message_info_response:type_name -> grpc_stream_chat.RequestFullMessageInfoResponse
-	11, // 8: grpc_stream_chat.ChatToClientResponse.refresh_chat_stream_response:type_name -> grpc_stream_chat.RefreshChatStreamResponse
-	10, // 9: grpc_stream_chat.ChatToClientResponse.return_new_chat_message:type_name -> grpc_stream_chat.ReturnNewChatMessage
-	16, // 10: grpc_stream_chat.InitialConnectionMessagesResponse.messages_list:type_name -> ChatMessageToClient
-	16, // 11: grpc_stream_chat.ReturnNewChatMessage.messages_list:type_name -> ChatMessageToClient
-	1,  // 12: grpc_stream_chat.RequestFullMessageInfoResponse.request_status:type_name -> grpc_stream_chat.RequestFullMessageInfoResponse.RequestStatus
-	13, // 13: grpc_stream_chat.RequestFullMessageInfoResponse.full_messages:type_name -> grpc_stream_chat.RequestMessageInfoMessage
-	14, // 14: grpc_stream_chat.RequestFullMessageInfoResponse.error_messages:type_name -> grpc_stream_chat.RequestMessageInfoErrorMessage
-	16, // 15: grpc_stream_chat.RequestMessageInfoMessage.full_message_list:type_name -> ChatMessageToClient
-	2,  // 16: grpc_stream_chat.StreamChatService.StreamChatRPC:input_type -> grpc_stream_chat.ChatToServerRequest
-	6,  // 17: grpc_stream_chat.StreamChatService.StreamChatRPC:output_type -> grpc_stream_chat.ChatToClientResponse
-	17, // [17:18] is the sub-list for method output_type
-	16, // [16:17] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	15, // 2: grpc_stream_chat.ChatToServerRequest.confirmation:type_name -> chatstream.v1.Confirmation
+	5,  // 3: grpc_stream_chat.RequestFullMessageInfoRequest.message_uuid_list:type_name -> grpc_stream_chat.MessageUUIDWithAmountOfMessage
+	16, // 4: grpc_stream_chat.MessageUUIDWithAmountOfMessage.amount_of_messages_to_request:type_name -> AmountOfMessage
+	7,  // 5: grpc_stream_chat.ChatToClientResponse.initial_connection_primer_response:type_name -> grpc_stream_chat.InitialConnectionPrimerResponse
+	8,  // 6: grpc_stream_chat.ChatToClientResponse.initial_connection_messages_response:type_name -> grpc_stream_chat.InitialConnectionMessagesResponse
+	9,  // 7: grpc_stream_chat.ChatToClientResponse.initial_connection_messages_complete_response:type_name -> grpc_stream_chat.InitialConnectionMessagesCompleteResponse
+	12, // 8: grpc_stream_chat.ChatToClientResponse.request_full_message_info_response:type_name -> grpc_stream_chat.RequestFullMessageInfoResponse
+	11, // 9: grpc_stream_chat.ChatToClientResponse.refresh_chat_stream_response:type_name -> grpc_stream_chat.RefreshChatStreamResponse
+	10, // 10: grpc_stream_chat.ChatToClientResponse.return_new_chat_message:type_name -> grpc_stream_chat.ReturnNewChatMessage
+	17, // 11: grpc_stream_chat.ChatToClientResponse.bookmark:type_name -> chatstream.v1.Bookmark
+	18, // 12: grpc_stream_chat.ChatToClientResponse.go_away:type_name -> chatstream.v1.GoAway
+	19, // 13: grpc_stream_chat.InitialConnectionMessagesResponse.messages_list:type_name -> ChatMessageToClient
+	19, // 14: grpc_stream_chat.ReturnNewChatMessage.messages_list:type_name -> ChatMessageToClient
+	1,  // 15: grpc_stream_chat.RequestFullMessageInfoResponse.request_status:type_name -> grpc_stream_chat.RequestFullMessageInfoResponse.RequestStatus
+	13, // 16: grpc_stream_chat.RequestFullMessageInfoResponse.full_messages:type_name -> grpc_stream_chat.RequestMessageInfoMessage
+	14, // 17: grpc_stream_chat.RequestFullMessageInfoResponse.error_messages:type_name -> grpc_stream_chat.RequestMessageInfoErrorMessage
+	19, // 18: grpc_stream_chat.RequestMessageInfoMessage.full_message_list:type_name -> ChatMessageToClient
+	2,  // 19: grpc_stream_chat.StreamChatService.StreamChatRPC:input_type -> grpc_stream_chat.ChatToServerRequest
+	6,  // 20: grpc_stream_chat.StreamChatService.StreamChatRPC:output_type -> grpc_stream_chat.ChatToClientResponse
+	20, // [20:21] is the sub-list for method output_type
+	19, // [19:20] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_grpc_stream_chat_chat_stream_proto_init() }
@@ -1091,6 +1152,7 @@ func file_grpc_stream_chat_chat_stream_proto_init() {
 	file_grpc_stream_chat_chat_stream_proto_msgTypes[0].OneofWrappers = []any{
 		(*ChatToServerRequest_RequestFullMessageInfo)(nil),
 		(*ChatToServerRequest_RefreshChatStream)(nil),
+		(*ChatToServerRequest_Confirmation)(nil),
 	}
 	file_grpc_stream_chat_chat_stream_proto_msgTypes[4].OneofWrappers = []any{
 		(*ChatToClientResponse_InitialConnectionPrimerResponse)(nil),
@@ -1099,6 +1161,8 @@ func file_grpc_stream_chat_chat_stream_proto_init() {
 		(*ChatToClientResponse_RequestFullMessageInfoResponse)(nil),
 		(*ChatToClientResponse_RefreshChatStreamResponse)(nil),
 		(*ChatToClientResponse_ReturnNewChatMessage)(nil),
+		(*ChatToClientResponse_Bookmark)(nil),
+		(*ChatToClientResponse_GoAway)(nil),
 	}
 	file_grpc_stream_chat_chat_stream_proto_msgTypes[10].OneofWrappers = []any{
 		(*RequestFullMessageInfoResponse_FullMessages)(nil),

@@ -30,7 +30,9 @@ const (
 type StreamChatServiceClient interface {
 	// StreamChatRPC opens the stream. The client logs in and says what it already
 	// has in the initial metadata (current_account_id, logged_in_token,
-	// lets_go_version, installation_id, chat_room_values). The server sends one
+	// lets_go_version, installation_id, chat_room_values; our own additions are
+	// chat_room_positions and chat_stream_features, see
+	// chatstream/v1/progress.proto). The server sends one
 	// primer, any number of initial messages, one complete, and then live
 	// messages and answers. It ends the stream with gRPC status OK and says why in
 	// the trailing metadata (stream_down_reason, return_status,
@@ -67,7 +69,9 @@ type StreamChatService_StreamChatRPCClient = grpc.BidiStreamingClient[ChatToServ
 type StreamChatServiceServer interface {
 	// StreamChatRPC opens the stream. The client logs in and says what it already
 	// has in the initial metadata (current_account_id, logged_in_token,
-	// lets_go_version, installation_id, chat_room_values). The server sends one
+	// lets_go_version, installation_id, chat_room_values; our own additions are
+	// chat_room_positions and chat_stream_features, see
+	// chatstream/v1/progress.proto). The server sends one
 	// primer, any number of initial messages, one complete, and then live
 	// messages and answers. It ends the stream with gRPC status OK and says why in
 	// the trailing metadata (stream_down_reason, return_status,

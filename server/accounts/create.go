@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/store"
 )
 
-// CreateAccount implements accountpb.AccountServiceServer.
-func (s *Service) CreateAccount(ctx context.Context, r *accountpb.CreateAccountRequest) (*accountpb.CreateAccountResponse, error) {
+// CreateAccount implements chatstreampb.AccountServiceServer.
+func (s *Service) CreateAccount(ctx context.Context, r *chatstreampb.CreateAccountRequest) (*chatstreampb.CreateAccountResponse, error) {
 	name, password := r.GetName(), r.GetPassword()
 	if err := checkName(name); err != nil {
 		return nil, invalid(err)
@@ -45,5 +45,5 @@ func (s *Service) CreateAccount(ctx context.Context, r *accountpb.CreateAccountR
 			"the account may have been created all the same; try to log in, and to create it again if that fails")
 	}
 	s.cfg.Logger.Info("account created", "account", account.ID)
-	return &accountpb.CreateAccountResponse{AccountId: account.ID}, nil
+	return &chatstreampb.CreateAccountResponse{AccountId: account.ID}, nil
 }

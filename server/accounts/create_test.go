@@ -11,12 +11,12 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/chatstream/chatstream/engine/room"
-	"github.com/chatstream/chatstream/proto/accountpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/store"
 )
 
 func (f *fixture) tryCreate(ctx context.Context, name, password string) error {
-	_, err := f.CreateAccount(ctx, &accountpb.CreateAccountRequest{Name: name, Password: password})
+	_, err := f.CreateAccount(ctx, &chatstreampb.CreateAccountRequest{Name: name, Password: password})
 	return err
 }
 

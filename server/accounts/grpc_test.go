@@ -10,15 +10,15 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 )
 
 // dial serves f's service and connects to it.
-func dial(t *testing.T, f *fixture, l net.Listener, how grpc.DialOption, target string) accountpb.AccountServiceClient {
+func dial(t *testing.T, f *fixture, l net.Listener, how grpc.DialOption, target string) chatstreampb.AccountServiceClient {
 	t.Helper()
 	server := grpc.NewServer()
-	accountpb.RegisterAccountServiceServer(server, f.Service)
+	chatstreampb.RegisterAccountServiceServer(server, f.Service)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	conn, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()), how)
@@ -34,7 +34,7 @@ func dial(t *testing.T, f *fixture, l net.Listener, how grpc.DialOption, target 
 			t.Error(err)
 		}
 	})
-	return accountpb.NewAccountServiceClient(conn)
+	return chatstreampb.NewAccountServiceClient(conn)
 }
 
 // TestOverGRPC is a life: created, logged in, taken over, logged out.
@@ -44,16 +44,16 @@ func TestOverGRPC(t *testing.T) {
 	client := dial(t, f, l, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }), "passthrough:bufconn")
 	ctx := t.Context()
 
-	created, err := client.CreateAccount(ctx, &accountpb.CreateAccountRequest{Name: "Ann", Password: right})
+	created, err := client.CreateAccount(ctx, &chatstreampb.CreateAccountRequest{Name: "Ann", Password: right})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.CreateAccount(ctx, &accountpb.CreateAccountRequest{Name: "ann", Password: right})
+	_, err = client.CreateAccount(ctx, &chatstreampb.CreateAccountRequest{Name: "ann", Password: right})
 	wantError(t, err, codes.AlreadyExists)
 
 	var logins []*chatpb.LoginToServerBasicInfo
 	for _, installation := range []string{phone, tablet} {
-		r, err := client.Login(ctx, &accountpb.LoginRequest{Name: "ann", Password: right, InstallationId: installation})
+		r, err := client.Login(ctx, &chatstreampb.LoginRequest{Name: "ann", Password: right, InstallationId: installation})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,18 +67,18 @@ func TestOverGRPC(t *testing.T) {
 		logins = append(logins, login)
 	}
 	f.wantEnded(ending{created.GetAccountId(), chatpb.ReturnStatus_LOGGED_IN_ELSEWHERE, tablet})
-	_, err = client.Logout(ctx, &accountpb.LogoutRequest{LoginInfo: logins[0]})
+	_, err = client.Logout(ctx, &chatstreampb.LogoutRequest{LoginInfo: logins[0]})
 	wantError(t, err, codes.Unauthenticated, "another installation")
-	if _, err = client.Logout(ctx, &accountpb.LogoutRequest{LoginInfo: logins[1]}); err != nil {
+	if _, err = client.Logout(ctx, &chatstreampb.LogoutRequest{LoginInfo: logins[1]}); err != nil {
 		t.Error(err)
 	}
 	f.wantEnded(ending{created.GetAccountId(), chatpb.ReturnStatus_LOGIN_TOKEN_DID_NOT_MATCH, ""})
 
 	for range nameBurst {
-		_, err = client.Login(ctx, &accountpb.LoginRequest{Name: "Ann", Password: wrong, InstallationId: phone})
+		_, err = client.Login(ctx, &chatstreampb.LoginRequest{Name: "Ann", Password: wrong, InstallationId: phone})
 		wantError(t, err, codes.Unauthenticated)
 	}
-	_, err = client.Login(ctx, &accountpb.LoginRequest{Name: "Ann", Password: right, InstallationId: phone})
+	_, err = client.Login(ctx, &chatstreampb.LoginRequest{Name: "Ann", Password: right, InstallationId: phone})
 	wantError(t, err, codes.ResourceExhausted, "guesses")
 	if got := retryIn(t, err); got != nameEvery {
 		t.Errorf("retry in %v, want %v", got, nameEvery)
@@ -93,7 +93,7 @@ func TestCallerOverTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := dial(t, f, l, grpc.WithUserAgent("test"), l.Addr().String())
-	_, err = client.Login(t.Context(), &accountpb.LoginRequest{Name: "Ann", Password: wrong, InstallationId: phone})
+	_, err = client.Login(t.Context(), &chatstreampb.LoginRequest{Name: "Ann", Password: wrong, InstallationId: phone})
 	wantError(t, err, codes.Unauthenticated)
 	if keys := f.guesses.peers.lru.Keys(); len(keys) != 1 || keys[0].String() != "127.0.0.1/32" {
 		t.Errorf("callers %v", keys)

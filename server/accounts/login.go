@@ -7,15 +7,15 @@ import (
 	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/store"
 )
 
-// Login implements accountpb.AccountServiceServer. A login from the
+// Login implements chatstreampb.AccountServiceServer. A login from the
 // installation that is logged in, before its token expires, prolongs that
 // token; any other login makes a new one and ends the session there was.
-func (s *Service) Login(ctx context.Context, r *accountpb.LoginRequest) (*accountpb.LoginResponse, error) {
+func (s *Service) Login(ctx context.Context, r *chatstreampb.LoginRequest) (*chatstreampb.LoginResponse, error) {
 	if err := checkLogin(r); err != nil {
 		return nil, invalid(err)
 	}
@@ -26,7 +26,7 @@ func (s *Service) Login(ctx context.Context, r *accountpb.LoginRequest) (*accoun
 	return s.openSession(ctx, account, h, r.GetInstallationId())
 }
 
-func checkLogin(r *accountpb.LoginRequest) error {
+func checkLogin(r *chatstreampb.LoginRequest) error {
 	if err := checkName(r.GetName()); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *Service) refuse(wait time.Duration, from netip.Prefix) error {
 }
 
 // openSession logs account in with installation.
-func (s *Service) openSession(ctx context.Context, account store.Account, h hashed, installation string) (*accountpb.LoginResponse, error) {
+func (s *Service) openSession(ctx context.Context, account store.Account, h hashed, installation string) (*chatstreampb.LoginResponse, error) {
 	var (
 		session   store.Session
 		token     string
@@ -149,7 +149,7 @@ func (s *Service) openSession(ctx context.Context, account store.Account, h hash
 		s.ended(account.ID, chatpb.ReturnStatus_LOGGED_IN_ELSEWHERE, installation)
 	}
 	s.cfg.Logger.Debug("logged in", "account", account.ID, "displaced", displaced)
-	return &accountpb.LoginResponse{AccountId: account.ID, LoggedInToken: token, TokenExpiresAtMs: session.Expires}, nil
+	return &chatstreampb.LoginResponse{AccountId: account.ID, LoggedInToken: token, TokenExpiresAtMs: session.Expires}, nil
 }
 
 // displaces reports whether a login with installation ends another one's

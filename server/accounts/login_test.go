@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/chatstream/chatstream/engine/room"
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/store"
 )
 
@@ -242,7 +242,7 @@ func TestLoginRefusesMalformedRequests(t *testing.T) {
 // The same password typed on systems that compose characters differently.
 func TestPasswordIsComposed(t *testing.T) {
 	f := start(t)
-	if _, err := f.CreateAccount(t.Context(), &accountpb.CreateAccountRequest{Name: "Ann", Password: "caf\u00e9 au lait"}); err != nil {
+	if _, err := f.CreateAccount(t.Context(), &chatstreampb.CreateAccountRequest{Name: "Ann", Password: "caf\u00e9 au lait"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.tryLogin(t.Context(), "Ann", "cafe\u0301 au lait", phone); err != nil {

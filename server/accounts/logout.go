@@ -4,17 +4,17 @@ import (
 	"context"
 	"errors"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/store"
 )
 
-// Logout implements accountpb.AccountServiceServer. It needs the token of the
+// Logout implements chatstreampb.AccountServiceServer. It needs the token of the
 // session, but not in time: a stream outlives its token, so who has an expired
 // one must still be able to end it. An account that is logged out already is
 // logged out, whatever the token: a client that has not heard the answer may
 // ask again.
-func (s *Service) Logout(ctx context.Context, r *accountpb.LogoutRequest) (*accountpb.LogoutResponse, error) {
+func (s *Service) Logout(ctx context.Context, r *chatstreampb.LogoutRequest) (*chatstreampb.LogoutResponse, error) {
 	login := r.GetLoginInfo()
 	if status := s.checkForm(login); status != chatpb.ReturnStatus_SUCCESS {
 		return nil, notLoggedIn(status)
@@ -32,7 +32,7 @@ func (s *Service) Logout(ctx context.Context, r *accountpb.LogoutRequest) (*acco
 		return nil, notLoggedIn(status)
 	}
 	if loggedOut(account.Session) {
-		return &accountpb.LogoutResponse{}, nil
+		return &chatstreampb.LogoutResponse{}, nil
 	}
 	changing, cancel := seeThrough(ctx)
 	defer cancel()
@@ -53,7 +53,7 @@ func (s *Service) Logout(ctx context.Context, r *accountpb.LogoutRequest) (*acco
 		return nil, s.unavailable(ctx, "close a session", err, "you may be logged out or not; try again later")
 	}
 	s.cfg.Logger.Debug("logged out", "account", id)
-	return &accountpb.LogoutResponse{}, nil
+	return &chatstreampb.LogoutResponse{}, nil
 }
 
 func (s *Service) judgeLogout(a store.Account, login *chatpb.LoginToServerBasicInfo) chatpb.ReturnStatus {

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/store"
 )
 
@@ -123,7 +123,7 @@ func TestLogoutOfAClientThatGoesAway(t *testing.T) {
 	login := f.login("Ann", phone)
 	ctx, cancel := context.WithCancel(t.Context())
 	f.store.update = func() error { cancel(); return nil }
-	if _, err := f.Logout(ctx, &accountpb.LogoutRequest{LoginInfo: login}); err != nil {
+	if _, err := f.Logout(ctx, &chatstreampb.LogoutRequest{LoginInfo: login}); err != nil {
 		t.Error(err)
 	}
 	if !loggedOut(f.session(id)) {

@@ -20,8 +20,8 @@ import (
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/store"
 	"github.com/chatstream/chatstream/store/embedded"
 )
@@ -162,7 +162,7 @@ func start(t testing.TB, change ...func(*Config)) *fixture {
 // create makes an account with the right password.
 func (f *fixture) create(name string) (id string) {
 	f.t.Helper()
-	r, err := f.CreateAccount(f.t.Context(), &accountpb.CreateAccountRequest{Name: name, Password: right})
+	r, err := f.CreateAccount(f.t.Context(), &chatstreampb.CreateAccountRequest{Name: name, Password: right})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -181,8 +181,8 @@ func (f *fixture) put(name string, standing store.AccountStanding) (id string) {
 	return a.ID
 }
 
-func (f *fixture) tryLogin(ctx context.Context, name, password, installation string) (*accountpb.LoginResponse, error) {
-	return f.Login(ctx, &accountpb.LoginRequest{Name: name, Password: password, InstallationId: installation})
+func (f *fixture) tryLogin(ctx context.Context, name, password, installation string) (*chatstreampb.LoginResponse, error) {
+	return f.Login(ctx, &chatstreampb.LoginRequest{Name: name, Password: password, InstallationId: installation})
 }
 
 // login logs in with the right password, which must succeed.
@@ -201,7 +201,7 @@ func (f *fixture) login(name, installation string) *chatpb.LoginToServerBasicInf
 }
 
 func (f *fixture) logout(login *chatpb.LoginToServerBasicInfo) error {
-	_, err := f.Logout(f.t.Context(), &accountpb.LogoutRequest{LoginInfo: login})
+	_, err := f.Logout(f.t.Context(), &chatstreampb.LogoutRequest{LoginInfo: login})
 	return err
 }
 

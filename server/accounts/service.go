@@ -7,15 +7,15 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/chatstream/chatstream/proto/accountpb"
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/store"
 )
 
 // Service is chatstream.v1.AccountService and the login check of everything
 // else. Safe for concurrent use. It owns no goroutines and needs no closing.
 type Service struct {
-	accountpb.UnimplementedAccountServiceServer
+	chatstreampb.UnimplementedAccountServiceServer
 
 	cfg      Config
 	accounts store.Accounts

@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: chatstream/v1/account.proto
 
-package accountpb
+package chatstreampb
 
 import (
 	chatpb "github.com/chatstream/chatstream/proto/chatpb"
@@ -358,7 +358,7 @@ const file_chatstream_v1_account_proto_rawDesc = "" +
 	"\x0eAccountService\x12Z\n" +
 	"\rCreateAccount\x12#.chatstream.v1.CreateAccountRequest\x1a$.chatstream.v1.CreateAccountResponse\x12B\n" +
 	"\x05Login\x12\x1b.chatstream.v1.LoginRequest\x1a\x1c.chatstream.v1.LoginResponse\x12E\n" +
-	"\x06Logout\x12\x1c.chatstream.v1.LogoutRequest\x1a\x1d.chatstream.v1.LogoutResponseB2Z0github.com/chatstream/chatstream/proto/accountpbb\x06proto3"
+	"\x06Logout\x12\x1c.chatstream.v1.LogoutRequest\x1a\x1d.chatstream.v1.LogoutResponseB5Z3github.com/chatstream/chatstream/proto/chatstreampbb\x06proto3"
 
 var (
 	file_chatstream_v1_account_proto_rawDescOnce sync.Once

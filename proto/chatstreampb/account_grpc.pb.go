@@ -4,7 +4,7 @@
 // - protoc             (unknown)
 // source: chatstream/v1/account.proto
 
-package accountpb
+package chatstreampb
 
 import (
 	context "context"
