@@ -12,13 +12,23 @@ import (
 )
 
 // discardConn takes everything and keeps nothing.
-type discardConn struct{ sent int }
+type discardConn struct {
+	sent  int
+	bytes int64
+}
 
 func (c *discardConn) Bind(func()) {}
 
 func (c *discardConn) Credit() bool { return true }
 
-func (c *discardConn) Send(r *Response) error { c.sent += len(r.Elements); return nil }
+func (c *discardConn) Send(r *Response) error {
+	c.sent += len(r.Elements)
+	c.bytes += int64(r.Size)
+	return nil
+}
+
+func (c *discardConn) Sent() int64   { return c.bytes }
+func (c *discardConn) Passed() int64 { return c.bytes }
 
 // bench is an engine whose pool gives no turns: the benchmark gives them.
 func bench(tb testing.TB) *Engine {
@@ -152,7 +162,7 @@ func BenchmarkTurn(b *testing.B) {
 			h.publish()
 			b.ReportAllocs()
 			for b.Loop() {
-				sub.cursor = 0
+				sub.cursor, sub.told = 0, 0
 				h.telling = 0
 				h.tell()
 				s.Turn()
@@ -236,7 +246,7 @@ func TestTurnAllocatesOnlyTheHeadOfItsResponse(t *testing.T) {
 	}
 	h.publish()
 	round := func() {
-		sub.cursor = 0
+		sub.cursor, sub.told = 0, 0
 		h.telling = 0
 		h.tell()
 		s.Turn()

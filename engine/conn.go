@@ -20,6 +20,11 @@ type Conn interface {
 	// shared with other streams and must not be changed; r itself belongs to
 	// the engine and must not be kept.
 	Send(r *Response) error
+	// Sent is the number of bytes that Send has been given, in all.
+	Sent() int64
+	// Passed is how many of them have left for the client, as far as is known:
+	// it may lag behind, and never runs ahead. Safe for concurrent use.
+	Passed() int64
 }
 
 // Element is one encoded entry of a response's message list, tag and length

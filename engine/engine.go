@@ -30,6 +30,12 @@ type Config struct {
 	// GapPatience is how long a room waits for an event that is late before it
 	// reads it from the store: 200 ms.
 	GapPatience time.Duration
+	// BookmarkEvery is about how often an idle stream tells its client that it
+	// is up to date, if that asked for it: 30 s.
+	BookmarkEvery time.Duration
+	// Others, if not nil, returns the addresses of other servers that clients
+	// could go to. Safe for concurrent use; it must not wait.
+	Others func() []string
 	// Replies bounds the answers of one stream that wait to be written, and
 	// with them the requests that are read: 16.
 	Replies int
@@ -55,6 +61,7 @@ func (c Config) Validate() error {
 	positive("tail bytes", c.TailBytes)
 	positive("stall patience", int64(c.StallPatience))
 	positive("gap patience", int64(c.GapPatience))
+	positive("bookmark interval", int64(c.BookmarkEvery))
 	positive("replies", int64(c.Replies))
 	positive("store timeout", int64(c.StoreTimeout))
 	return errors.Join(errs...)
@@ -71,6 +78,7 @@ func (c Config) withDefaults() Config {
 	set(&c.StallPatience, 2*time.Minute)
 	set(&c.GapPatience, 200*time.Millisecond)
 	set(&c.StoreTimeout, 10*time.Second)
+	set(&c.BookmarkEvery, 30*time.Second)
 	if c.TailBytes == 0 {
 		c.TailBytes = 100 << 20
 	}
@@ -136,6 +144,7 @@ type Request struct {
 	Account      string
 	Installation string
 	Rooms        []KnownRoom
+	Features     Features
 	Conn         Conn
 }
 
@@ -258,7 +267,7 @@ func (e *Engine) Accepting() bool { return e.accepting.Load() }
 // sweep looks after what nobody else wakes up for: streams whose client does
 // not read, and tails of rooms in which nothing happens.
 func (e *Engine) sweep(ctx context.Context) {
-	interval := min(e.cfg.StallPatience/8, e.cfg.TailAge/4, 5*time.Second)
+	interval := min(e.cfg.StallPatience/8, e.cfg.TailAge/4, e.cfg.BookmarkEvery/4, 5*time.Second)
 	ticker := time.NewTicker(max(interval, time.Millisecond))
 	defer ticker.Stop()
 	for {
@@ -271,6 +280,7 @@ func (e *Engine) sweep(ctx context.Context) {
 				if since != 0 && e.elapsed()-since >= int64(e.cfg.StallPatience) {
 					s.End(Ending{Reason: streampb.StreamDownReasons_STREAM_TIMED_OUT, Stalled: true})
 				}
+				s.bookmarkWhenIdle()
 			})
 			if e.tailBytes.Load() == 0 {
 				continue

@@ -37,7 +37,9 @@ var (
 )
 
 // Show returns e as a client sees it in form f. A body that cannot be read is
-// shown without content: the event keeps its place in the client's log.
+// shown without content: the event keeps its place in the client's log. The
+// event before it is taken to have been for the same client; where it was not,
+// PreviousSeq is the caller's to set.
 func Show(e *room.Event, f Form) *chatpb.ChatMessageToClient {
 	body := &chatpb.MessageSpecifics{}
 	if err := proto.Unmarshal(e.Body, body); err != nil {
@@ -62,6 +64,8 @@ func Show(e *room.Event, f Form) *chatpb.ChatMessageToClient {
 		TimestampStored:  e.Time,
 		OnlyStoreMessage: f.OnlyStore,
 		SentByAccountId:  e.Sender,
+		Seq:              e.Seq,
+		PreviousSeq:      e.Seq - 1,
 		Message: &chatpb.TypeOfChatMessage{
 			MessageSpecifics: body,
 			StandardMessageInfo: &chatpb.StandardChatMessageInfo{
@@ -102,6 +106,8 @@ func shapeText(t *chatpb.TextChatMessage, amount chatpb.AmountOfMessage) (comple
 func showUpdateTime(e *room.Event) *chatpb.ChatMessageToClient {
 	return &chatpb.ChatMessageToClient{
 		TimestampStored: e.Time,
+		Seq:             e.Seq,
+		PreviousSeq:     e.Seq - 1,
 		Message: &chatpb.TypeOfChatMessage{
 			MessageSpecifics: &chatpb.MessageSpecifics{
 				MessageBody: &chatpb.MessageSpecifics_NewUpdateTimeMessage{

@@ -37,6 +37,9 @@ type fakeConn struct {
 	promised bool // Credit has said yes to one Send
 	fail     error
 
+	sent, passed atomic.Int64
+	holds        atomic.Bool // what is sent has not passed on
+
 	inSend  atomic.Int32
 	twice   atomic.Bool // Send was called while another ran
 	unasked atomic.Bool // Send was called without credit
@@ -71,6 +74,9 @@ func (c *fakeConn) Send(r *Response) error {
 	if len(raw) != r.Size {
 		return fmt.Errorf("size is %d, said %d", len(raw), r.Size)
 	}
+	if sent := c.sent.Add(int64(r.Size)); !c.holds.Load() {
+		c.passed.Store(sent)
+	}
 	response := &streampb.ChatToClientResponse{}
 	if err := proto.Unmarshal(raw, response); err != nil {
 		return err
@@ -90,6 +96,9 @@ func (c *fakeConn) Send(r *Response) error {
 	c.received = append(c.received, response)
 	return nil
 }
+
+func (c *fakeConn) Sent() int64   { return c.sent.Load() }
+func (c *fakeConn) Passed() int64 { return c.passed.Load() }
 
 // allow lets the client read n more responses; negative: all.
 func (c *fakeConn) allow(n int) {
@@ -229,6 +238,10 @@ func (r *rig) connect(who int, rooms ...KnownRoom) *client {
 }
 
 func (r *rig) connectWith(conn *fakeConn, who int, rooms ...KnownRoom) *client {
+	return r.connectAs(conn, who, Features{}, rooms...)
+}
+
+func (r *rig) connectAs(conn *fakeConn, who int, features Features, rooms ...KnownRoom) *client {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	c := &client{fakeConn: conn, cancel: cancel, ended: make(chan Ending, 1)}
 	r.mu.Lock()
@@ -238,7 +251,7 @@ func (r *rig) connectWith(conn *fakeConn, who int, rooms ...KnownRoom) *client {
 	go func() {
 		why := r.Serve(ctx, Request{
 			Account: account(who), Installation: device,
-			Rooms: rooms, Conn: conn,
+			Rooms: rooms, Features: features, Conn: conn,
 		}, func(s *Stream) { c.stream = s })
 		c.closed.Store(true)
 		c.ended <- why
@@ -261,6 +274,18 @@ func (r *rig) connected(who int, rooms ...KnownRoom) *client {
 	r.t.Helper()
 	r.settle()
 	c := r.connect(who, rooms...)
+	r.settle()
+	if !c.initialized() {
+		r.t.Fatal("the stream was not initialized")
+	}
+	return c
+}
+
+// modern opens a stream of a client that asks for everything new.
+func (r *rig) modern(who int, rooms ...KnownRoom) *client {
+	r.t.Helper()
+	r.settle()
+	c := r.connectAs(newFakeConn(), who, Features{Bookmark: true, GoAway: true}, rooms...)
 	r.settle()
 	if !c.initialized() {
 		r.t.Fatal("the stream was not initialized")

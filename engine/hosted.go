@@ -54,6 +54,9 @@ type hostedRoom struct {
 	healing bool
 	reads   int
 
+	// gone is how far devices had been reached whose stream has ended.
+	gone map[string]Device
+
 	subs      []*subscription
 	byAccount map[string]*subscription
 	// removed are subscriptions that end with an event which is about to be
@@ -82,6 +85,7 @@ func newHostedRoom(e *Engine, id string) *hostedRoom {
 		byAccount: make(map[string]*subscription),
 		parked:    make(map[uint64]room.Event),
 		stays:     make(map[string]uint64),
+		gone:      make(map[string]Device),
 	}
 	h.tail.total = &e.tailBytes
 	h.slot.Init(e.pool, h)
@@ -263,6 +267,7 @@ func (h *hostedRoom) pass(e room.Event) {
 	}
 	h.tail.append(entry)
 	h.state = room.Fold(h.state, e)
+	h.forget(e)
 	if e.Action == room.Remove {
 		if sub := h.byAccount[e.Target]; sub != nil {
 			h.end(sub, e.Seq)
@@ -300,6 +305,7 @@ func (h *hostedRoom) subscribe(s *Stream, seq, until uint64) *subscription {
 		}
 		// An older stream's: it is about to end, and takes only its own away.
 		// Nobody would tell it of a removal any more.
+		h.remember(old)
 		h.end(old, h.state.Seq)
 	}
 	sub := newSubscription(s, h, seq)

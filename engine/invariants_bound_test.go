@@ -113,9 +113,9 @@ func TestResponsesAreBounded(t *testing.T) {
 		bob := r.connected(1)
 		bob.allow(0)
 		for i := range 300 {
-			r.do(roomA, room.Post{UUID: nextUUID(), Sender: account(0), Kind: kindInvite, Body: inviteBody(strings.Repeat("x", 100*i))})
+			r.do(roomA, room.Post{UUID: nextUUID(), Sender: account(0), Kind: kindMIME, Body: mimeBody(strings.Repeat("x", 100*i))})
 		}
-		r.do(roomA, room.Post{UUID: nextUUID(), Sender: account(0), Kind: kindInvite, Body: inviteBody(strings.Repeat("x", 2*maxResponseBytes))})
+		r.do(roomA, room.Post{UUID: nextUUID(), Sender: account(0), Kind: kindMIME, Body: mimeBody(strings.Repeat("x", 2*maxResponseBytes))})
 		r.settle()
 		bob.allow(-1)
 		r.settle()
@@ -214,12 +214,12 @@ func TestFeedWaitsForNoClient(t *testing.T) {
 	})
 }
 
-// kindInvite is shown whole in every form, so it makes large elements.
-const kindInvite room.Kind = 5
+// kindMIME is shown whole in every form, so it makes large elements.
+const kindMIME room.Kind = 4
 
-func inviteBody(name string) []byte {
-	body, err := proto.Marshal(&chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_InviteMessage{
-		InviteMessage: &chatpb.InviteChatMessage{ChatRoomName: name},
+func mimeBody(url string) []byte {
+	body, err := proto.Marshal(&chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_MimeTypeMessage{
+		MimeTypeMessage: &chatpb.MimeTypeChatMessage{UrlOfDownload: url},
 	}})
 	if err != nil {
 		panic(err)

@@ -80,7 +80,8 @@ type subscribed struct {
 	state room.State
 	err   error
 
-	known *KnownRoom // the asker's own
+	known *KnownRoom    // the asker's own
+	sub   *subscription // if member
 }
 
 func (n *subscribeNote) apply(h *hostedRoom) {
@@ -91,7 +92,7 @@ func (n *subscribeNote) apply(h *hostedRoom) {
 	answer := &subscribed{state: h.state}
 	if h.state.Present(n.stream.account) {
 		if sub := h.subscribe(n.stream, h.state.Seq, forever); sub != nil {
-			answer.member, answer.from = true, sub.start
+			answer.member, answer.from, answer.sub = true, sub.start, sub
 		} else {
 			answer.err = errEnding
 		}
@@ -136,6 +137,7 @@ type leaveNote struct {
 func (n *leaveNote) apply(h *hostedRoom) {
 	if h.byAccount[n.sub.stream.account] == n.sub {
 		delete(h.byAccount, n.sub.stream.account)
+		h.remember(n.sub)
 	}
 	h.removed = append(h.removed, n.sub)
 	h.dismiss() // nothing is being told while a note is applied

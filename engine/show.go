@@ -16,12 +16,14 @@ const (
 )
 
 // ShowRoom opens the description of a room for one of its members; ShowMember
-// for each other account, the room's messages and ShowRoomEnd follow.
-func ShowRoom(s room.State, account string, seen map[string]store.Seen) *chatpb.ChatMessageToClient {
+// for each other account, the room's messages and ShowRoomEnd follow. lost says
+// that it is shown because the client's position is not one of the room's.
+func ShowRoom(s room.State, account string, seen map[string]store.Seen, lost bool) *chatpb.ChatMessageToClient {
 	me, _ := s.Member(account)
 	return generated(s.ID, account, &chatpb.MessageSpecifics{
 		MessageBody: &chatpb.MessageSpecifics_ThisUserJoinedChatRoomStartMessage{
 			ThisUserJoinedChatRoomStartMessage: &chatpb.ThisUserJoinedChatRoomStartChatMessage{
+				PositionLost: lost,
 				ChatRoomInfo: &chatpb.ChatRoomInfoMessage{
 					ChatRoomId:               s.ID,
 					ChatRoomName:             s.Name,
@@ -58,13 +60,15 @@ func ShowMember(s room.State, account string, m room.Member, seen map[string]sto
 	}, false)
 }
 
-// ShowRoomEnd closes the description of a room.
-func ShowRoomEnd(id, account string) *chatpb.ChatMessageToClient {
-	return generated(id, account, &chatpb.MessageSpecifics{
+// ShowRoomEnd closes the description of a room up to the event numbered seq.
+func ShowRoomEnd(id, account string, seq uint64) *chatpb.ChatMessageToClient {
+	end := generated(id, account, &chatpb.MessageSpecifics{
 		MessageBody: &chatpb.MessageSpecifics_ThisUserJoinedChatRoomFinishedMessage{
 			ThisUserJoinedChatRoomFinishedMessage: &chatpb.ThisUserJoinedChatRoomFinishedChatMessage{},
 		},
 	}, true)
+	end.Seq = seq
+	return end
 }
 
 // leftRoom tells a client that it is not in a room it listed.

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/streampb"
 	"github.com/chatstream/chatstream/store"
 )
@@ -17,6 +19,10 @@ func (e *Engine) Refuse() { e.accepting.Store(false) }
 // of the streams that are left do not read. Refuse must have been called, and
 // nothing may be appended any more.
 func (e *Engine) Drain(ctx context.Context) error {
+	spread := min(max(time.Second, time.Duration(e.Streams())*time.Millisecond), maxSpread)
+	e.registry.Range(func(s *Stream) {
+		s.warn(chatstreampb.GoAway_REASON_SHUTTING_DOWN, rand.N(spread))
+	})
 	e.delivered(ctx)
 	const pace, steps = 10 * time.Millisecond, 50
 	var streams []*Stream
@@ -64,6 +70,10 @@ func (e *Engine) delivered(ctx context.Context) {
 		}
 	}
 }
+
+// maxSpread bounds the time over which clients come back that were told to go
+// away: about a thousand of them in a second.
+const maxSpread = 30 * time.Second
 
 // drainDelivery bounds the wait for deliveries at a shutdown. Nothing depends
 // on it: what a client did not get it asks for when it comes back.

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -40,6 +42,24 @@ func element(m *chatpb.ChatMessageToClient, box func([]byte) any) (*Element, err
 	return e, nil
 }
 
+// behind returns e, which shows one message, with previous as the place of the
+// message before it: made for the one client that was not given those between.
+func (e *Element) behind(previous uint64, box func([]byte) any) (*Element, error) {
+	_, _, tag := protowire.ConsumeTag(e.Bytes)
+	raw, n := protowire.ConsumeBytes(e.Bytes[max(tag, 0):])
+	if tag < 0 || n < 0 {
+		return nil, errElement
+	}
+	m := &chatpb.ChatMessageToClient{}
+	if err := proto.Unmarshal(raw, m); err != nil {
+		return nil, err
+	}
+	m.PreviousSeq = previous
+	return element(m, box)
+}
+
+var errElement = errors.New("engine: not an element")
+
 // builder puts one response together. A stream's turn owns it and uses it again
 // for the next one.
 type builder struct {
@@ -48,6 +68,8 @@ type builder struct {
 	bytes    int
 	whole    []byte
 	after    func()
+	// from are the subscriptions that elements come from.
+	from []*subscription
 }
 
 func (b *builder) empty() bool { return len(b.elements) == 0 && b.whole == nil }
@@ -66,6 +88,13 @@ func (b *builder) add(field protowire.Number, e *Element) {
 	b.field = field
 	b.elements = append(b.elements, e)
 	b.bytes += len(e.Bytes)
+}
+
+// comes notes that something of sub is in the response.
+func (b *builder) comes(sub *subscription) {
+	if n := len(b.from); n == 0 || b.from[n-1] != sub {
+		b.from = append(b.from, sub)
+	}
 }
 
 // set makes the response the marshalled raw; after, if not nil, is called once
@@ -87,5 +116,6 @@ func (b *builder) response(r *Response) {
 // reset forgets everything but the memory.
 func (b *builder) reset() {
 	clear(b.elements)
-	*b = builder{elements: b.elements[:0]}
+	clear(b.from)
+	*b = builder{elements: b.elements[:0], from: b.from[:0]}
 }

@@ -27,6 +27,7 @@ type Stream struct {
 
 	account      string
 	installation string
+	features     Features
 	// generation is set by Registry.Replace and never changes afterwards.
 	generation uint64
 
@@ -51,11 +52,18 @@ type Stream struct {
 	// expires is when the stream's time is over, by Engine.elapsed; 0 while it is
 	// being initialized.
 	expires atomic.Int64
-	timer   *time.Timer // set by the handler before initialized is closed
+	timer   *time.Timer
+	// warned: the client has been told that the time is nearly up.
+	warned atomic.Bool
 
 	// stalledSince is when the turn last found work and no credit, by
 	// Engine.elapsed; 0 when it did not.
 	stalledSince atomic.Int64
+
+	// silentSince is since when the stream has said nothing, by Engine.elapsed,
+	// 0 until it is live; idle how long it may be so before a bookmark comes.
+	// Used for clients that want bookmarks.
+	silentSince, idle atomic.Int64
 
 	turn turnState
 }
@@ -75,6 +83,9 @@ type turnState struct {
 	// store: one at a time, so that memory does not grow with rooms.
 	fetching *subscription
 	toFetch  atomics.List[producer]
+	// skipped are subscriptions that have come further than their client has
+	// been told, since what came last was for others.
+	skipped []*subscription
 
 	out      builder
 	response Response
@@ -86,6 +97,7 @@ func newStream(e *Engine, r Request) *Stream {
 		conn:         r.Conn,
 		account:      r.Account,
 		installation: r.Installation,
+		features:     r.Features,
 		drained:      make(chan struct{}),
 		ended:        make(chan struct{}),
 		initialized:  make(chan struct{}),
@@ -93,6 +105,9 @@ func newStream(e *Engine, r Request) *Stream {
 	}
 	s.turn.rooms = make(map[string]*subscription)
 	s.slot.Init(e.pool, s)
+	s.timer = time.AfterFunc(never, s.timeUp)
+	s.timer.Stop() // until startTimer
+	s.idle.Store(int64(jittered(e.cfg.BookmarkEvery)))
 	s.conn.Bind(s.slot.Schedule)
 	return s
 }

@@ -2,9 +2,11 @@ package engine
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"time"
 
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
 
@@ -31,9 +33,7 @@ func (s *Stream) finish() Ending {
 		close(s.drained)
 	}
 	<-s.drained
-	if s.timer != nil {
-		s.timer.Stop() // a callback that runs already cannot enter
-	}
+	s.timer.Stop() // a callback that runs already cannot enter
 	s.engine.registry.leave(s)
 	s.leaveRooms()
 	return *s.ending.Load()
@@ -57,20 +57,39 @@ func (s *Stream) leaveRooms() {
 	left.Wait()
 }
 
-// startTimer starts the stream's life time. Only the handler calls it, before
-// the stream is initialized.
+// never is a time that no stream lives.
+const never = math.MaxInt64
+
+// startTimer gives the stream its time, from now on. Called by the handler, when
+// the stream is initialized, and by a refresh.
 func (s *Stream) startTimer(life time.Duration) {
-	s.expires.Store(s.engine.elapsed() + int64(life))
-	s.timer = time.AfterFunc(life, s.timeUp)
+	s.expires.Store(s.engine.elapsed() + int64(life)) // first: a callback that is about to run finds it in the future
+	s.timer.Reset(s.untilWarning(life))
 }
 
-// timeUp ends the stream, unless a refresh came between.
+// untilWarning is how long to wait, of a time that is left to a stream: who
+// wants to be told is told when it is too late for a refresh.
+func (s *Stream) untilWarning(left time.Duration) time.Duration {
+	if late := s.engine.lateRefresh(); s.features.GoAway && left > late {
+		return left - late
+	}
+	return left
+}
+
+// timeUp ends the stream when its time is over. A refresh may have come between,
+// and its Reset before or after this one's.
 func (s *Stream) timeUp() {
 	if !s.acquire() {
 		return
 	}
 	defer s.release()
-	if s.engine.elapsed() >= s.expires.Load() {
+	left := time.Duration(s.expires.Load() - s.engine.elapsed())
+	switch {
+	case left <= 0:
 		s.End(Ending{Reason: streampb.StreamDownReasons_STREAM_TIMED_OUT})
+		return
+	case left <= s.engine.lateRefresh() && !s.warned.Swap(true):
+		s.warn(chatstreampb.GoAway_REASON_TIME_UP, 0)
 	}
+	s.timer.Reset(s.untilWarning(left))
 }

@@ -26,6 +26,10 @@ type KnownRoom struct {
 	// Exclude are uuids of messages that the client has and does not want
 	// again.
 	Exclude []string
+	// Exact: the client has the room's log up to the event numbered Seq, whose
+	// time is Updated, and gets exactly what follows.
+	Exact bool
+	Seq   uint64
 }
 
 // whole is one marshalled response of a stream's initialization.
@@ -92,7 +96,16 @@ func (s *Stream) initialize(ctx context.Context, known []KnownRoom) error {
 		ServerResponse: &streampb.ChatToClientResponse_InitialConnectionMessagesCompleteResponse{
 			InitialConnectionMessagesCompleteResponse: &streampb.InitialConnectionMessagesCompleteResponse{},
 		},
-	}, func() { s.turn.live = true }, func() { close(s.initialized) })
+	}, func() { s.turn.live = true }, s.live)
+}
+
+// live is called when the end of the initialization has been handed to the
+// transport, and with it everything before the subscriptions' cursors.
+func (s *Stream) live() {
+	for _, sub := range s.turn.rooms {
+		sub.sent(sub.cursor, s.conn.Sent(), s.conn.Passed())
+	}
+	close(s.initialized)
 }
 
 // initialization is the state of one run of initialize.
@@ -145,7 +158,7 @@ func (in *initialization) rooms(known []KnownRoom) error {
 			return err
 		}
 		if sub.member {
-			if err := in.unknownRoom(sub); err != nil {
+			if err := in.unknownRoom(sub, false); err != nil {
 				return err
 			}
 		}
@@ -161,7 +174,17 @@ func (in *initialization) rooms(known []KnownRoom) error {
 			continue
 		}
 		sub.known = &known[i]
-		updates = append(updates, sub)
+		follows, err := in.follows(sub)
+		switch {
+		case err != nil:
+			return err
+		case follows:
+			updates = append(updates, sub)
+			continue
+		}
+		if err := in.unknownRoom(sub, true); err != nil {
+			return err
+		}
 	}
 	for _, id := range gone {
 		if err := in.message(leftRoom(id, account)); err != nil {
@@ -231,8 +254,31 @@ func (in *initialization) ask(id string) (*subscribed, error) {
 	}
 }
 
-// unknownRoom tells a client of a room that it did not list.
-func (in *initialization) unknownRoom(sub *subscribed) error {
+// follows reports whether the room's log goes on where the client says that it
+// is. It does not if the client's position comes from another log.
+func (in *initialization) follows(sub *subscribed) (bool, error) {
+	known := sub.known
+	switch {
+	case !known.Exact || known.Seq == 0:
+		return true, nil
+	case known.Seq > sub.from:
+		return false, nil
+	case known.Updated < 0:
+		return true, nil
+	case known.Seq == sub.state.Seq:
+		return known.Updated == sub.state.Time, nil
+	}
+	var events []room.Event
+	err := in.store(func(ctx context.Context) (err error) {
+		events, err = in.s.engine.store.Events(ctx, sub.state.ID, known.Seq-1, store.Page{Events: 1})
+		return err
+	})
+	return len(events) > 0 && events[0].Seq == known.Seq && events[0].Time == known.Updated, err
+}
+
+// unknownRoom tells a client of a room that it did not list, or of which it
+// knows another log (lost).
+func (in *initialization) unknownRoom(sub *subscribed, lost bool) error {
 	var seen map[string]store.Seen
 	if err := in.store(func(ctx context.Context) (err error) {
 		seen, err = in.s.engine.store.Seen(ctx, sub.state.ID)
@@ -240,7 +286,7 @@ func (in *initialization) unknownRoom(sub *subscribed) error {
 	}); err != nil {
 		return err
 	}
-	if err := in.message(ShowRoom(sub.state, in.s.account, seen)); err != nil {
+	if err := in.message(ShowRoom(sub.state, in.s.account, seen, lost)); err != nil {
 		return err
 	}
 	for m := range sub.state.Members() {
@@ -251,10 +297,11 @@ func (in *initialization) unknownRoom(sub *subscribed) error {
 			return err
 		}
 	}
-	if err := in.history(sub.state.ID, 0, sub.from, formUnknown, nil); err != nil {
+	if err := in.history(sub, 0, formUnknown, nil); err != nil {
 		return err
 	}
-	return in.message(ShowRoomEnd(sub.state.ID, in.s.account))
+	sub.sub.told = sub.from // says the end
+	return in.message(ShowRoomEnd(sub.state.ID, in.s.account, sub.from))
 }
 
 // missed sends what happened in a room since the client was told last.
@@ -267,10 +314,15 @@ func (in *initialization) missed(sub *subscribed) error {
 		if seen, err = in.s.engine.store.SeenBy(ctx, id, in.s.account); err != nil {
 			return err
 		}
-		after, err = in.s.engine.store.SeqAt(ctx, id, known.Updated)
+		if after = known.Seq; !known.Exact {
+			after, err = in.s.engine.store.SeqAt(ctx, id, known.Updated)
+		}
 		return err
 	}); err != nil {
 		return err
+	}
+	if known.Exact {
+		sub.sub.confirm(after)
 	}
 	if seen.Viewed > max(known.Viewed, 0) {
 		if err := in.message(observedTime(id, in.s.account, seen.Viewed)); err != nil {
@@ -281,22 +333,34 @@ func (in *initialization) missed(sub *subscribed) error {
 	for _, uuid := range known.Exclude {
 		exclude[uuid] = true
 	}
-	return in.history(id, after, sub.from, formMissed, exclude)
+	return in.history(sub, after, formMissed, exclude)
 }
 
-// history sends the events after `after` up to end.
-func (in *initialization) history(id string, after, end uint64, form Form, exclude map[string]bool) error {
-	return in.read(id, after, end, func(events []room.Event) error {
+// history sends the events after `after` up to where the subscription begins.
+func (in *initialization) history(sub *subscribed, after uint64, form Form, exclude map[string]bool) error {
+	told := after
+	err := in.read(sub.state.ID, after, sub.from, func(events []room.Event) error {
 		for i := range events {
-			if exclude[events[i].UUID] {
+			e := &events[i]
+			if !IsFor(e, in.s.account) {
 				continue
 			}
-			if err := in.message(Show(&events[i], form)); err != nil {
+			previous := told
+			if told = e.Seq; exclude[e.UUID] {
+				continue
+			}
+			m := Show(e, form)
+			m.PreviousSeq = previous
+			if err := in.message(m); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	// The turn serves the subscription only behind what the handler still has
+	// to push.
+	sub.sub.told = told
+	return err
 }
 
 // read gives use the events after `after` up to end, page by page.

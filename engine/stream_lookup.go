@@ -143,6 +143,11 @@ func (l *lookup) find(ctx context.Context, a *streampb.MessageUUIDWithAmountOfMe
 		return lookupFailed(a, chatpb.ReturnStatus_UNKNOWN), nil
 	}
 	m := Show(&e, Form{Amount: a.GetAmountOfMessagesToRequest()})
+	if !IsFor(&e, l.account) { // two others' invitation
+		m.GetMessage().MessageSpecifics = &chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_InviteMessage{
+			InviteMessage: &chatpb.InviteChatMessage{ActiveMessageInfo: &chatpb.ActiveMessageInfo{IsDeleted: true}},
+		}}
+	}
 	m.ReturnStatus = chatpb.ReturnStatus_SUCCESS
 	return m, nil
 }

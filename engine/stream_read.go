@@ -89,6 +89,10 @@ func (s *Stream) Handle(request *streampb.ChatToServerRequest) {
 		s.lookUp(r.RequestFullMessageInfo)
 	case *streampb.ChatToServerRequest_RefreshChatStream:
 		s.answer(s.refresh())
+	case *streampb.ChatToServerRequest_Confirmation:
+		c := &confirmation{positions: r.Confirmation.GetPositions()}
+		c.Init(c)
+		s.push(&c.Link)
 	default: // nothing was asked
 		<-s.replySlots
 	}
@@ -104,17 +108,17 @@ func (s *Stream) answer(responses ...func() *streampb.ChatToClientResponse) {
 // refreshable is the part of a stream's life in which it may be prolonged.
 const refreshable = 0.95
 
+// lateRefresh is how long before a stream's end a refresh is too late.
+func (e *Engine) lateRefresh() time.Duration {
+	return time.Duration(float64(e.cfg.StreamLifetime) * (1 - refreshable))
+}
+
 // refresh prolongs the stream, unless it comes too late, and returns the
 // answer. What remains is computed when the answer is written.
 func (s *Stream) refresh() func() *streampb.ChatToClientResponse {
-	life := s.engine.cfg.StreamLifetime
-	late := time.Duration(float64(life) * (1 - refreshable))
-	now := s.engine.elapsed()
-	refreshed := now < s.expires.Load()-int64(late)
+	refreshed := s.engine.elapsed() < s.expires.Load()-int64(s.engine.lateRefresh())
 	if refreshed {
-		// expires first: a callback that is about to run finds it in the future.
-		s.expires.Store(now + int64(life))
-		s.timer.Reset(life)
+		s.startTimer(s.engine.cfg.StreamLifetime)
 	}
 	return func() *streampb.ChatToClientResponse {
 		left := time.Duration(s.expires.Load() - s.engine.elapsed()).Milliseconds()

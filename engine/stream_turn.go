@@ -58,6 +58,12 @@ func (s *Stream) write() bool {
 		return false
 	}
 	s.engine.counters.sent(&s.turn.response)
+	if s.features.Bookmark && s.turn.live {
+		s.silentSince.Store(s.engine.elapsed())
+	}
+	for _, sub := range out.from {
+		sub.sent(sub.cursor, s.conn.Sent(), s.conn.Passed())
+	}
 	if out.after != nil {
 		out.after()
 	}
@@ -114,6 +120,12 @@ func (s *Stream) adopt() {
 			}
 		case *reply:
 			t.replies.PushBack(l)
+		case *bookmark:
+			t.ready.PushBack(l)
+		case *goAway:
+			t.ready.PushFront(l)
+		case *confirmation:
+			s.confirmed(p)
 		default:
 			t.initial.PushBack(l)
 		}

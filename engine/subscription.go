@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/chatstream/chatstream/atomics"
+	"github.com/chatstream/chatstream/proto/chatpb"
 )
 
 // subscription is one stream's place in one room. It is the producer through
@@ -34,8 +35,12 @@ type subscription struct {
 	// The rest is owned by the stream's turn.
 
 	// cursor is the number of the last event sent, or skipped as not for this
-	// account.
-	cursor uint64
+	// account; told that of the last one sent. passed is the time of the last
+	// one skipped.
+	cursor, told uint64
+	passed       int64
+	// noted: it is among the stream's skipped.
+	noted bool
 	// page are events read from the store, from cursor+1 on.
 	page []*entry
 	// finished: it has been written to its end, and forgotten.
@@ -43,12 +48,14 @@ type subscription struct {
 	// next is the subscription of a later stay in the same room. It is not
 	// served before this one has come to its until.
 	next *subscription
+
+	watermark
 }
 
 const forever = math.MaxUint64
 
 func newSubscription(s *Stream, r *hostedRoom, cursor uint64) *subscription {
-	sub := &subscription{stream: s, room: r, start: cursor, cursor: cursor, index: -1}
+	sub := &subscription{stream: s, room: r, start: cursor, cursor: cursor, told: cursor, index: -1}
 	sub.Init(sub)
 	sub.until.Store(forever)
 	return sub
@@ -72,11 +79,11 @@ func (sub *subscription) fill(s *Stream, out *builder) outcome {
 		if e == nil {
 			break // evicted just now: the next time round reads it
 		}
-		el := e.forAccount(s.account)
-		if !out.takes(fieldNewMessages, len(el.Bytes)) {
+		if el := e.forAccount(s.account); el == nil {
+			sub.skip(e)
+		} else if !sub.give(e, el, out) {
 			return sub.again(front)
 		}
-		out.add(fieldNewMessages, el)
 		sub.advance()
 	}
 	if sub.cursor < end {
@@ -86,6 +93,30 @@ func (sub *subscription) fill(s *Stream, out *builder) outcome {
 		s.finishSubscription(sub)
 	}
 	return done
+}
+
+// give adds el, which shows e, to out, and reports whether there was room.
+func (sub *subscription) give(e *entry, el *Element, out *builder) bool {
+	if sub.told != e.seq-1 {
+		var err error
+		if el, err = el.behind(sub.told, sub.room.engine.cfg.Box); err != nil {
+			sub.stream.End(failed(chatpb.ReturnStatus_LG_ERROR))
+			return false
+		}
+	}
+	if !out.takes(fieldNewMessages, len(el.Bytes)) {
+		return false
+	}
+	out.add(fieldNewMessages, el)
+	out.comes(sub)
+	sub.told = e.seq
+	return true
+}
+
+// skip passes over e, which is for others.
+func (sub *subscription) skip(e *entry) {
+	sub.passed = e.time
+	sub.stream.passedOver(sub)
 }
 
 // end is how far the stream may go now. It loads head before until: whoever

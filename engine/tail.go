@@ -10,7 +10,9 @@ import (
 // entry is an event as streams need it: encoded once per form, for everybody.
 type entry struct {
 	seq    uint64
+	time   int64
 	sender string
+	whose  audience
 	// shown goes to every member but the sender, who gets own.
 	shown, own *Element
 	at         time.Time // when it came here, for eviction by age
@@ -32,15 +34,18 @@ func encode(e *room.Event, now time.Time, box func([]byte) any) (*entry, error) 
 	}
 	const overhead = 256
 	return &entry{
-		seq: e.Seq, sender: e.Sender, shown: shown, own: own, at: now,
+		seq: e.Seq, time: e.Time, sender: e.Sender, whose: audienceOf(e), shown: shown, own: own, at: now,
 		bytes: int64(len(shown.Bytes) + len(own.Bytes) + overhead),
 	}, nil
 }
 
-// forAccount is the element that account gets.
+// forAccount is the element that account gets, nil if the event is not for it.
 func (e *entry) forAccount(account string) *Element {
-	if e.sender == account {
+	switch {
+	case e.sender == account:
 		return e.own
+	case !e.whose.has(account):
+		return nil
 	}
 	return e.shown
 }

@@ -73,6 +73,12 @@ func (c *conn) Send(r *engine.Response) error {
 	return c.stream.SendMsg(&buffers)
 }
 
+// Sent implements engine.Conn.
+func (c *conn) Sent() int64 { return c.sent }
+
+// Passed implements engine.Conn.
+func (c *conn) Passed() int64 { return c.completed.Load() }
+
 // box is engine.Config.Box: elements are boxed once for all streams. A
 // SliceBuffer is not counted, so sharing it needs no Ref.
 func box(encoded []byte) any { return mem.Buffer(mem.SliceBuffer(encoded)) }

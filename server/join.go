@@ -135,7 +135,7 @@ func (t *tour) run() error {
 	if err != nil {
 		return err
 	}
-	if err := t.show(engine.ShowRoom(t.state, t.account, seen)); err != nil {
+	if err := t.show(engine.ShowRoom(t.state, t.account, seen, false)); err != nil {
 		return err
 	}
 	for m := range t.state.Members() {
@@ -146,6 +146,7 @@ func (t *tour) run() error {
 			return err
 		}
 	}
+	shown := uint64(0)
 	for after := uint64(0); after < t.join.Seq-1; {
 		events, err := t.store.Events(t.ctx, t.state.ID, after, store.Page{Bytes: joinPage})
 		if err != nil {
@@ -158,19 +159,26 @@ func (t *tour) run() error {
 			if after = events[i].Seq; after >= t.join.Seq {
 				break
 			}
+			if !engine.IsFor(&events[i], t.account) {
+				continue
+			}
 			form := engine.HistorySkeleton
 			if t.join.Seq-after <= joinComplete {
 				form = engine.HistoryComplete
 			}
-			if err := t.show(engine.Show(&events[i], form)); err != nil {
+			m := engine.Show(&events[i], form)
+			m.PreviousSeq, shown = shown, after
+			if err := t.show(m); err != nil {
 				return err
 			}
 		}
 	}
-	if err := t.show(engine.Show(&t.join, engine.HistorySkeleton)); err != nil {
+	own := engine.Show(&t.join, engine.HistorySkeleton)
+	own.PreviousSeq = shown
+	if err := t.show(own); err != nil {
 		return err
 	}
-	if err := t.show(engine.ShowRoomEnd(t.state.ID, t.account)); err != nil {
+	if err := t.show(engine.ShowRoomEnd(t.state.ID, t.account, t.join.Seq)); err != nil {
 		return err
 	}
 	return t.flush()

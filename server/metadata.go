@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,8 @@ const (
 	keyVersion      = "lets_go_version"
 	keyInstallation = "installation_id"
 	keyRooms        = "chat_room_values"
+	keyPositions    = "chat_room_positions"
+	keyFeatures     = "chat_stream_features"
 
 	keyReason = "stream_down_reason"
 	keyStatus = "return_status"
@@ -31,8 +34,9 @@ var errMetadata = errors.New("metadata")
 
 // opening is what a client says when it opens a chat stream.
 type opening struct {
-	login *chatpb.LoginToServerBasicInfo
-	rooms []engine.KnownRoom
+	login    *chatpb.LoginToServerBasicInfo
+	rooms    []engine.KnownRoom
+	features engine.Features
 }
 
 // parseOpening reads the initial metadata. Of a repeated key the first value
@@ -61,6 +65,14 @@ func parseOpening(md metadata.MD) (*opening, error) {
 			return nil, err
 		}
 	}
+	if v := md.Get(keyPositions); len(v) > 0 {
+		if o.rooms, err = parsePositions(v[0], o.rooms); err != nil {
+			return nil, err
+		}
+	}
+	if v := md.Get(keyFeatures); len(v) > 0 {
+		o.features = parseFeatures(v[0])
+	}
 	return o, nil
 }
 
@@ -80,6 +92,7 @@ const (
 	delimiter     = "::"
 	maxTimeDigits = 14
 	maxCountDigit = 10
+	maxSeqDigits  = 20
 	maxUUIDBytes  = 36
 )
 
@@ -90,7 +103,7 @@ const (
 //
 // Room ids are not checked here: the engine drops what cannot be one.
 func parseRooms(value string) ([]engine.KnownRoom, error) {
-	t := tokens{rest: value, more: value != ""}
+	t := tokens{key: keyRooms, rest: value, more: value != ""}
 	var rooms []engine.KnownRoom
 	for t.more {
 		r := engine.KnownRoom{}
@@ -114,7 +127,7 @@ func parseRooms(value string) ([]engine.KnownRoom, error) {
 				return nil, err
 			}
 			if len(uuid) > maxUUIDBytes {
-				return nil, fmt.Errorf("%w: %s: a message uuid has more than %d bytes", errMetadata, keyRooms, maxUUIDBytes)
+				return nil, fmt.Errorf("%w: %s: a message uuid has more than %d bytes", errMetadata, t.key, maxUUIDBytes)
 			}
 			r.Exclude = append(r.Exclude, uuid)
 		}
@@ -123,15 +136,64 @@ func parseRooms(value string) ([]engine.KnownRoom, error) {
 	return rooms, nil
 }
 
+// parsePositions reads chat_room_positions into rooms:
+//
+//	value = room { "::" room } [ "::" ]
+//	room  = room_id "::" seq
+//
+// Of a room that is named twice the first position counts. A room that stands
+// here only has never been looked at, as far as its client knows.
+func parsePositions(value string, rooms []engine.KnownRoom) ([]engine.KnownRoom, error) {
+	index := make(map[string]int, len(rooms))
+	for i := range slices.Backward(rooms) {
+		index[rooms[i].Room] = i
+	}
+	for t := (tokens{key: keyPositions, rest: value, more: value != ""}); t.more; {
+		id, err := t.next("room id")
+		if err != nil {
+			return nil, err
+		}
+		seq, err := t.seq()
+		if err != nil {
+			return nil, err
+		}
+		i, known := index[id]
+		if !known {
+			i, index[id] = len(rooms), len(rooms)
+			rooms = append(rooms, engine.KnownRoom{Room: id, Updated: -1, Viewed: -1})
+		}
+		if r := &rooms[i]; !r.Exact {
+			r.Exact, r.Seq = true, seq
+		}
+	}
+	return rooms, nil
+}
+
+// parseFeatures reads chat_stream_features, names with "::" between them. A name
+// that is not known is that of something this server cannot do.
+func parseFeatures(value string) engine.Features {
+	var f engine.Features
+	for name := range strings.SplitSeq(value, delimiter) {
+		switch name {
+		case "bookmark":
+			f.Bookmark = true
+		case "go-away":
+			f.GoAway = true
+		}
+	}
+	return f
+}
+
 // tokens cuts a value at its delimiters. One delimiter at the end is allowed.
 type tokens struct {
+	key  string // whose value it is
 	rest string
 	more bool
 }
 
 func (t *tokens) next(what string) (string, error) {
 	if !t.more {
-		return "", fmt.Errorf("%w: %s: %s is missing", errMetadata, keyRooms, what)
+		return "", fmt.Errorf("%w: %s: %s is missing", errMetadata, t.key, what)
 	}
 	token, rest, found := strings.Cut(t.rest, delimiter)
 	t.rest, t.more = rest, found && rest != ""
@@ -149,7 +211,7 @@ func (t *tokens) time(what string) (int64, error) {
 	}
 	n, ok := digits(token, maxTimeDigits)
 	if !ok {
-		return 0, fmt.Errorf("%w: %s: %s is not a time", errMetadata, keyRooms, what)
+		return 0, fmt.Errorf("%w: %s: %s is not a time", errMetadata, t.key, what)
 	}
 	return n, nil
 }
@@ -163,7 +225,25 @@ func (t *tokens) count() (int64, error) {
 	}
 	n, ok := digits(token, maxCountDigit)
 	if !ok {
-		return 0, fmt.Errorf("%w: %s: the number of message uuids is not a number", errMetadata, keyRooms)
+		return 0, fmt.Errorf("%w: %s: the number of message uuids is not a number", errMetadata, t.key)
+	}
+	return n, nil
+}
+
+// seq reads 1 to 20 digits.
+func (t *tokens) seq() (uint64, error) {
+	token, err := t.next("position")
+	if err != nil {
+		return 0, err
+	}
+	for i := range len(token) { // ParseUint takes a sign, and underscores
+		if token[i] < '0' || token[i] > '9' {
+			return 0, fmt.Errorf("%w: %s: a position is not a number", errMetadata, t.key)
+		}
+	}
+	n, err := strconv.ParseUint(token, 10, 64)
+	if err != nil || len(token) > maxSeqDigits {
+		return 0, fmt.Errorf("%w: %s: a position is not a number", errMetadata, t.key)
 	}
 	return n, nil
 }

@@ -66,6 +66,7 @@ func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerR
 		Account:      account.ID,
 		Installation: o.login.GetInstallationId(),
 		Rooms:        o.rooms,
+		Features:     o.features,
 		Conn:         c,
 	}, func(open *engine.Stream) {
 		// A logout or another login since the check found no stream to end, so
