@@ -15,13 +15,17 @@ import (
 // these two only.
 func (r *rig) invite(id string, who, invited int) room.Event {
 	r.t.Helper()
+	return r.do(id, room.Post{UUID: nextUUID(), Sender: account(who), Kind: kindInvite, Body: inviteBody(invited)})[0]
+}
+
+func inviteBody(invited int) []byte {
 	body, err := proto.Marshal(&chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_InviteMessage{
 		InviteMessage: &chatpb.InviteChatMessage{InvitedUserAccountOid: account(invited), InvitedUserName: "somebody"},
 	}})
 	if err != nil {
-		r.t.Fatal(err)
+		panic(err)
 	}
-	return r.do(id, room.Post{UUID: nextUUID(), Sender: account(who), Kind: kindInvite, Body: body})[0]
+	return body
 }
 
 // seqs are the places in the log that messages say they have.
@@ -211,6 +215,28 @@ func TestMessageDeletedForOneselfIsForNobodyElse(t *testing.T) {
 		}
 		if got := seqs(bob.live()); !slices.Equal(got, []uint64{5}) || !chained(3, bob.live()) {
 			t.Errorf("bob got %v", bob.live())
+		}
+	})
+}
+
+// A client may know more than the room does: by the answer to a call, or from
+// another server. It is not told again, and not told that its place is lost.
+func TestClientAheadOfTheRoom(t *testing.T) {
+	inBubble(t, Config{GapPatience: time.Hour}, func(r *rig) {
+		r.create(roomA, 0)
+		r.join(roomA, 1)
+		r.connected(0)
+		r.log.hold()
+		known := r.text(roomA, 0, "bob knows it already")
+		next := r.text(roomA, 0, "bob does not")
+		bob := r.connected(1, at(known))
+		r.log.release()
+		r.settle()
+		if lost(bob.initial()) || len(bob.initial()) != 0 {
+			t.Errorf("initialized with %v", bob.initial())
+		}
+		if got := seqs(bob.live()); !slices.Equal(got, []uint64{next.Seq}) || !chained(known.Seq, bob.live()) {
+			t.Errorf("live: %v, %v", got, bob.live())
 		}
 	})
 }

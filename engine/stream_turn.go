@@ -153,8 +153,12 @@ func (s *Stream) adoptSubscription(sub *subscription) bool {
 		}
 	}
 	s.turn.rooms[sub.room.id] = sub
+	sub.skipTo(s.turn.over[sub.room.id])
 	return true
 }
+
+// maxOver bounds turnState.over.
+const maxOver = 64
 
 // finishSubscription forgets sub, which has been written to its end, and goes
 // on with the next stay in that room, if there is one.
@@ -168,12 +172,20 @@ func (s *Stream) finishSubscription(sub *subscription) {
 		sub.page = nil
 		s.pageDone()
 	}
+	if len(t.over) == maxOver {
+		for id := range t.over {
+			delete(t.over, id) // any: it costs a duplicate at worst
+			break
+		}
+	}
+	t.over[sub.room.id] = sub.cursor
 	next := sub.next
 	if sub.next = nil; next == nil {
 		delete(t.rooms, sub.room.id)
 		return
 	}
 	t.rooms[sub.room.id] = next
+	next.skipTo(sub.cursor)
 	t.ready.PushBack(&next.Link) // it is dirty since it came
 }
 

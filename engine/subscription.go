@@ -134,6 +134,15 @@ func (sub *subscription) peek() *entry {
 	return sub.room.tail.get(sub.cursor + 1)
 }
 
+// skipTo begins behind seq, up to where the client has been told already: the
+// same stay was shown to the stream before. That happens when a room had been
+// healed ahead of Watch, left, and is loaded again when Watch shows the join.
+func (sub *subscription) skipTo(seq uint64) {
+	if seq > sub.cursor {
+		sub.cursor, sub.told = seq, seq
+	}
+}
+
 func (sub *subscription) advance() {
 	sub.cursor++
 	if len(sub.page) > 0 {
