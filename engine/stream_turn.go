@@ -47,11 +47,10 @@ func (s *Stream) Turn() {
 // write composes one response and sends it, if there was anything to say.
 func (s *Stream) write() bool {
 	out := &s.turn.out
-	s.compose(out)
-	if out.empty() {
+	defer out.reset()
+	if s.compose(out); out.empty() {
 		return true
 	}
-	defer out.reset()
 	out.response(&s.turn.response)
 	if err := s.conn.Send(&s.turn.response); err != nil {
 		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
