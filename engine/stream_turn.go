@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/chatstream/chatstream/atomics"
@@ -167,6 +168,9 @@ func (s *Stream) finishSubscription(sub *subscription) {
 		return
 	}
 	sub.finished = true
+	if sub.noted {
+		t.skipped = slices.DeleteFunc(t.skipped, func(s *subscription) bool { return s == sub })
+	}
 	if sub.page != nil {
 		sub.page = nil
 		s.pageDone()
