@@ -18,9 +18,8 @@ func TestWatermarkIsNeverAhead(t *testing.T) {
 		readers.Go(func() {
 			last := uint64(0)
 			for !done.Load() {
-				p := passed.Load()
-				reached, _ := w.read(p)
-				if int64(reached)*size > p {
+				reached, _ := w.read(passed.Load())
+				if p := passed.Load(); int64(reached)*size > p {
 					t.Errorf("%d events have reached in %d bytes", reached, p)
 					return
 				}
