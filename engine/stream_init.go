@@ -122,7 +122,7 @@ func (in *initialization) goLive() {
 type begun struct {
 	sub *subscription
 	// told is the place up to which the client has been told, exact the one that
-	// it named, 0 for none.
+	// it has by its own account, 0 for none.
 	told, exact uint64
 }
 
@@ -296,15 +296,24 @@ func (in *initialization) follows(sub *subscribed) (bool, error) {
 	case known.Seq == sub.state.Seq:
 		return known.Updated == sub.state.Time, nil
 	}
+	stored, err := in.timeOf(sub.state.ID, known.Seq)
+	return stored > 0 && (known.Updated < 0 || known.Updated == stored), err
+}
+
+// timeOf returns the time of the event numbered seq, 0 if there is none.
+func (in *initialization) timeOf(id string, seq uint64) (int64, error) {
 	var events []room.Event
 	err := in.store(func(ctx context.Context) (err error) {
-		events, err = in.s.engine.store.Events(ctx, sub.state.ID, known.Seq-1, store.Page{Events: 1})
+		events, err = in.s.engine.store.Events(ctx, id, seq-1, store.Page{Events: 1})
 		return err
 	})
-	if err != nil { // events is still the job's
-		return false, err
+	switch {
+	case err != nil: // events is still the job's
+		return 0, err
+	case len(events) == 0 || events[0].Seq != seq:
+		return 0, nil
 	}
-	return len(events) > 0 && events[0].Seq == known.Seq && (known.Updated < 0 || events[0].Time == known.Updated), nil
+	return events[0].Time, nil
 }
 
 // unknownRoom tells a client of a room that it did not list, or of which it
@@ -361,8 +370,20 @@ func (in *initialization) missed(sub *subscribed) error {
 	for _, uuid := range known.Exclude {
 		exclude[uuid] = true
 	}
+	exact := known.Seq
+	if !known.Exact && after > sub.from {
+		// Ahead of the room, or only of the clock: then what is stored from now
+		// on is before that time, too, and not known.
+		stored, err := in.timeOf(id, after)
+		if err != nil {
+			return err
+		}
+		if stored == known.Updated {
+			exact = after
+		}
+	}
 	told, err := in.history(sub, after, formMissed, exclude)
-	in.begun = append(in.begun, begun{sub: sub.sub, told: told, exact: known.Seq})
+	in.begun = append(in.begun, begun{sub: sub.sub, told: told, exact: exact})
 	return err
 }
 
