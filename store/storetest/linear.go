@@ -22,13 +22,18 @@ import (
 // concurrent calls return, there is an order of them, each somewhere between its
 // call and its return, in which the same calls one after another return the
 // same. Calls that concern several rooms (RoomsOf, RaiseViewed) are one call of
-// each: that the rooms are read at one moment nobody promises.
+// each: that the rooms are read at one moment nobody promises. Nor does anybody
+// promise that an event shows in the log, in State, in RoomsOf and in Seen at one
+// moment, before it is acknowledged: so for each of these ways to look at a room
+// there is an order, of all that is written and of what looks that way.
 
 // observation is one call on one object and what it returned, as the step that it
 // is in the order. Porcupine looks for the order.
 type observation struct {
-	// object is the room, or the name of the account.
+	// object is the room, or the name of the account; aspect the way it is looked
+	// at, empty for a call that all ways must agree on.
 	object string
+	aspect aspect
 	client int
 	// begin and end are moments of the history; end is forever when what became of
 	// the call is not known: then it may have happened at any time.
@@ -48,6 +53,16 @@ type observation struct {
 	// lost is the step instead if the outcome is not known.
 	lost func(state any) (next any, ok bool)
 }
+
+// aspect is a way to look at a room.
+type aspect string
+
+const (
+	inLog     aspect = "log"
+	inState   aspect = "state"
+	inRoomsOf aspect = "rooms of"
+	inSeen    aspect = "seen"
+)
 
 const forever = math.MaxInt64
 
@@ -132,17 +147,27 @@ func (r *recorder) keep(client int, begin, end int64, made []observation) {
 
 // check says of which object the history has no order; nil if all have one.
 func (r *recorder) check() error {
-	objects := make(map[string][]porcupine.Operation)
-	for _, o := range r.happened() {
-		objects[o.object] = append(objects[o.object],
-			porcupine.Operation{ClientId: o.client, Input: o, Call: o.begin, Return: o.end})
+	type view struct {
+		object string
+		aspect aspect
 	}
-	for object, ops := range objects {
+	written, looks := make(map[string][]porcupine.Operation), make(map[view][]porcupine.Operation)
+	for _, o := range r.happened() {
+		op := porcupine.Operation{ClientId: o.client, Input: o, Call: o.begin, Return: o.end}
+		if o.aspect == "" {
+			written[o.object] = append(written[o.object], op)
+		} else {
+			looks[view{o.object, o.aspect}] = append(looks[view{o.object, o.aspect}], op)
+		}
+	}
+	// Each room and name has been looked at in each way, at the end.
+	for v, ops := range looks {
+		ops = slices.Concat(written[v.object], ops)
 		switch porcupine.CheckOperationsTimeout(linearModel, ops, patience) {
 		case porcupine.Illegal:
-			return fmt.Errorf("%s: %w:%s", object, errNotLinearizable, told(ops))
+			return fmt.Errorf("%s: %s: %w:%s", v.object, v.aspect, errNotLinearizable, told(ops))
 		case porcupine.Unknown:
-			return fmt.Errorf("%s: no order of %d calls was found, or excluded, in %v", object, len(ops), patience)
+			return fmt.Errorf("%s: %s: no order of %d calls was found, or excluded, in %v", v.object, v.aspect, len(ops), patience)
 		}
 	}
 	return nil

@@ -13,9 +13,12 @@ import (
 // The accounts that are to have one name are one object: the account that has it,
 // nil if none does.
 
+// inAccount is the one way to look at an account: by id and by name agree.
+const inAccount aspect = "by id and by name"
+
 // onName makes the step of an observation of a name.
 func onName(name, text string, look func(*store.Account) (*store.Account, bool)) observation {
-	return observation{object: "account " + name, text: text, step: func(state any) (any, bool) {
+	return observation{object: "account " + name, aspect: inAccount, text: text, step: func(state any) (any, bool) {
 		held, _ := state.(*store.Account)
 		next, ok := look(held)
 		if next == nil {

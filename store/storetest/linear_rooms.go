@@ -32,9 +32,11 @@ func onRoom(id, text string, look func(*modelRoom) (*modelRoom, bool)) observati
 	}}
 }
 
-// reads makes the observation of a call that changes nothing.
-func reads(id, text string, explains func(*modelRoom) bool) []observation {
-	return []observation{onRoom(id, text, func(r *modelRoom) (*modelRoom, bool) { return r, explains(r) })}
+// looked makes the observation of a call that changes nothing.
+func looked(a aspect, id, text string, explains func(*modelRoom) bool) []observation {
+	o := onRoom(id, text, func(r *modelRoom) (*modelRoom, bool) { return r, explains(r) })
+	o.aspect = a
+	return []observation{o}
 }
 
 // clone is r for what comes next; r stays as it is.
@@ -201,7 +203,7 @@ func placesOf(done store.Appended) string {
 func (l *linearRun) state(ctx context.Context, s store.Store, client int, id string) error {
 	return l.read(client, func() ([]observation, error) {
 		got, err := s.State(ctx, id)
-		return reads(id, fmt.Sprintf("State -> %d", got.Seq), func(r *modelRoom) bool {
+		return looked(inState, id, fmt.Sprintf("State -> %d", got.Seq), func(r *modelRoom) bool {
 			return got.Seq == r.state.Seq && SameState(got, r.state) == ""
 		}), err
 	})
@@ -220,7 +222,7 @@ func (l *linearRun) page(ctx context.Context, s store.Store, client int, id stri
 	return l.read(client, func() ([]observation, error) {
 		got, err := s.Events(ctx, id, after, page)
 		text := fmt.Sprintf("Events after %d, %d at most -> %d", after, page.Events, len(got))
-		return reads(id, text, func(r *modelRoom) bool {
+		return looked(inLog, id, text, func(r *modelRoom) bool {
 			want := r.log[min(after, uint64(len(r.log))):]
 			if page.Events > 0 {
 				want = want[:min(len(want), page.Events)]
@@ -256,7 +258,7 @@ func (l *linearRun) event(ctx context.Context, s store.Store, client int, id str
 		if missing {
 			err = nil
 		}
-		return reads(id, fmt.Sprintf("Event %.8s -> %d", a.op.UUID, got.Seq), func(r *modelRoom) bool {
+		return looked(inLog, id, fmt.Sprintf("Event %.8s -> %d", a.op.UUID, got.Seq), func(r *modelRoom) bool {
 			i := indexOf(r.log, a.op.UUID)
 			return missing == (i < 0) && (missing || Equal(got, r.log[i]))
 		}), err
@@ -267,7 +269,7 @@ func (l *linearRun) seqAt(ctx context.Context, s store.Store, client int, id str
 	_, at := l.near(id)
 	return l.read(client, func() ([]observation, error) {
 		got, err := s.SeqAt(ctx, id, at)
-		return reads(id, fmt.Sprintf("SeqAt %d -> %d", at, got), func(r *modelRoom) bool {
+		return looked(inLog, id, fmt.Sprintf("SeqAt %d -> %d", at, got), func(r *modelRoom) bool {
 			n := uint64(0)
 			for n < uint64(len(r.log)) && r.log[n].Time <= at {
 				n++
@@ -283,7 +285,7 @@ func (l *linearRun) roomsOf(ctx context.Context, s store.Store, client int, acco
 		var made []observation
 		for _, id := range l.rooms {
 			in := slices.Contains(got, id)
-			made = append(made, reads(id, fmt.Sprintf("RoomsOf %s -> %v", account[20:], in), func(r *modelRoom) bool {
+			made = append(made, looked(inRoomsOf, id, fmt.Sprintf("RoomsOf %s -> %v", account[20:], in), func(r *modelRoom) bool {
 				return in == r.state.Present(account)
 			})...)
 		}
@@ -294,14 +296,14 @@ func (l *linearRun) roomsOf(ctx context.Context, s store.Store, client int, acco
 func (l *linearRun) seen(ctx context.Context, s store.Store, client int, id string) error {
 	return l.read(client, func() ([]observation, error) {
 		got, err := s.Seen(ctx, id)
-		return reads(id, fmt.Sprintf("Seen -> %+v", got), func(r *modelRoom) bool { return sameSeen(got, r.seen()) }), err
+		return looked(inSeen, id, fmt.Sprintf("Seen -> %+v", got), func(r *modelRoom) bool { return sameSeen(got, r.seen()) }), err
 	})
 }
 
 func (l *linearRun) seenBy(ctx context.Context, s store.Store, client int, id, account string) error {
 	return l.read(client, func() ([]observation, error) {
 		got, err := s.SeenBy(ctx, id, account)
-		return reads(id, fmt.Sprintf("SeenBy %s -> %+v", account[20:], got), func(r *modelRoom) bool {
+		return looked(inSeen, id, fmt.Sprintf("SeenBy %s -> %+v", account[20:], got), func(r *modelRoom) bool {
 			return got == r.seen()[account]
 		}), err
 	})
@@ -321,11 +323,13 @@ func (l *linearRun) raiseViewed(ctx context.Context, s store.Store, client int, 
 		err := s.RaiseViewed(ctx, me, viewed)
 		var made []observation
 		for id, at := range viewed {
-			made = append(made, onRoom(id, fmt.Sprintf("RaiseViewed %s to %d", me[20:], at), func(r *modelRoom) (*modelRoom, bool) {
+			o := onRoom(id, fmt.Sprintf("RaiseViewed %s to %d", me[20:], at), func(r *modelRoom) (*modelRoom, bool) {
 				next := r.clone()
 				next.viewed[me] = max(next.viewed[me], at)
 				return next, true
-			}))
+			})
+			o.aspect = inSeen // the others do not show it
+			made = append(made, o)
 		}
 		return made, err
 	})
