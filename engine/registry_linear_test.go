@@ -187,7 +187,7 @@ func runRegistry(g streamRegistry, next func() uint64) error {
 	for _, s := range r.streams {
 		if why := s.ending.Load(); why != nil && why.Reason == streampb.StreamDownReasons_STREAM_CANCELED_BY_ANOTHER_STREAM {
 			if told[why.Info]++; told[why.Info] > 1 {
-				return fmt.Errorf("opening %s has ended several streams", why.Info)
+				return fmt.Errorf("%w: opening %s has ended several streams", errNoOrder, why.Info)
 			}
 		}
 	}

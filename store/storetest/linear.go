@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 
@@ -69,16 +70,22 @@ const forever = math.MaxInt64
 // errNotLinearizable: no order of the calls explains what they returned.
 var errNotLinearizable = errors.New("not linearizable")
 
+// errUndecided: none was found, and none excluded.
+var errUndecided = errors.New("undecided whether linearizable")
+
 // recorder is a history in the making: calls of concurrent clients. Its clock is
 // a counter, so that two moments are never equal.
 type recorder struct {
 	clock   atomic.Int64
 	crashed atomic.Bool // since the power began to be cut
 	clients [][]observation
+	// patience is how long an order is looked for, that of one room or account. It
+	// is found within a millisecond; to know that there is none may take for ever.
+	patience time.Duration
 }
 
 func newRecorder(clients int) *recorder {
-	return &recorder{clients: make([][]observation, clients)}
+	return &recorder{clients: make([][]observation, clients), patience: patience}
 }
 
 // errGone: the call brought nothing that counts, since the power is cut or the
@@ -163,11 +170,11 @@ func (r *recorder) check() error {
 	// Each room and name has been looked at in each way, at the end.
 	for v, ops := range looks {
 		ops = slices.Concat(written[v.object], ops)
-		switch porcupine.CheckOperationsTimeout(linearModel, ops, patience) {
+		switch porcupine.CheckOperationsTimeout(linearModel, ops, r.patience) {
 		case porcupine.Illegal:
 			return fmt.Errorf("%s: %s: %w:%s", v.object, v.aspect, errNotLinearizable, told(ops))
 		case porcupine.Unknown:
-			return fmt.Errorf("%s: %s: no order of %d calls was found, or excluded, in %v", v.object, v.aspect, len(ops), patience)
+			return fmt.Errorf("%s: %s: %w: %d calls in %v", v.object, v.aspect, errUndecided, len(ops), r.patience)
 		}
 	}
 	return nil
