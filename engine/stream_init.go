@@ -259,21 +259,27 @@ func (in *initialization) ask(id string) (*subscribed, error) {
 func (in *initialization) follows(sub *subscribed) (bool, error) {
 	known := sub.known
 	switch {
-	case !known.Exact || known.Seq == 0:
-		return true, nil
-	case known.Seq > sub.from:
-		return false, nil
-	case known.Updated < 0:
+	case !known.Exact || known.Seq == 0 || known.Updated < 0 && known.Seq <= sub.from:
 		return true, nil
 	case known.Seq == sub.state.Seq:
-		return known.Updated == sub.state.Time, nil
+		return known.Updated < 0 || known.Updated == sub.state.Time, nil
 	}
-	var events []room.Event
-	err := in.store(func(ctx context.Context) (err error) {
-		events, err = in.s.engine.store.Events(ctx, sub.state.ID, known.Seq-1, store.Page{Events: 1})
+	// A place beyond what the room here has been shown may be one that the
+	// client has from its join, or from another server.
+	stored, err := in.timeOf(sub.state.ID, known.Seq)
+	return stored > 0 && (known.Updated < 0 || known.Updated == stored), err
+}
+
+// timeOf returns the time of the event numbered seq, 0 if there is none.
+func (in *initialization) timeOf(id string, seq uint64) (stored int64, err error) {
+	err = in.store(func(ctx context.Context) error {
+		events, err := in.s.engine.store.Events(ctx, id, seq-1, store.Page{Events: 1})
+		if len(events) > 0 && events[0].Seq == seq {
+			stored = events[0].Time
+		}
 		return err
 	})
-	return len(events) > 0 && events[0].Seq == known.Seq && events[0].Time == known.Updated, err
+	return stored, err
 }
 
 // unknownRoom tells a client of a room that it did not list, or of which it
@@ -321,8 +327,19 @@ func (in *initialization) missed(sub *subscribed) error {
 	}); err != nil {
 		return err
 	}
-	if known.Exact {
+	switch {
+	case known.Exact:
 		sub.sub.confirm(after)
+	case after > sub.from:
+		// Ahead of the room here, or only of the clock: what is stored from now
+		// on is before that too, and not known.
+		stored, err := in.timeOf(id, after)
+		if err != nil {
+			return err
+		}
+		if stored != known.Updated {
+			after = sub.from
+		}
 	}
 	if seen.Viewed > max(known.Viewed, 0) {
 		if err := in.message(observedTime(id, in.s.account, seen.Viewed)); err != nil {
@@ -358,8 +375,10 @@ func (in *initialization) history(sub *subscribed, after uint64, form Form, excl
 		return nil
 	})
 	// The turn serves the subscription only behind what the handler still has
-	// to push.
+	// to push. A client may be ahead of the room here: it is not told again what
+	// it has.
 	sub.sub.told = told
+	sub.sub.cursor = max(sub.sub.cursor, after)
 	return err
 }
 
