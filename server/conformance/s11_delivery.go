@@ -231,7 +231,7 @@ func slowStream(t *testing.T, h *harness) {
 		}
 		complete = f.GetInitialConnectionMessagesCompleteResponse() != nil
 	}
-	const n = 800 // more than a stream takes that is not read
+	const n = 640 // more than a stream takes that is not read
 	flood(t, admin, r, n)
 	var got []event
 	for len(got) < n {

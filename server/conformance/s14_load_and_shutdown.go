@@ -95,7 +95,7 @@ func refusedWhileShuttingDown(t *testing.T, h *harness) {
 	reader := u.openLive(t)
 	read := stuck.stall(t)
 	v.awaitStreams(t, 2)
-	flood(t, u, r, 800) // the shutdown waits for who does not read
+	flood(t, u, r, 640) // the shutdown waits for who does not read
 	stopped := make(chan struct{})
 	go func() {
 		v.stop()
