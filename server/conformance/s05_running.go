@@ -102,7 +102,11 @@ func heldLookups(t *testing.T, st *tapped, s *stream, r chatRoom, x sent, n int,
 	})
 	defer st.off()
 	s.send(fullRequest(r.id, entry{x.uuid, completed}))
-	<-entered
+	select {
+	case <-entered:
+	case <-time.After(patience):
+		t.Fatal("nothing is looked up")
+	}
 	for range n - 1 {
 		s.send(fullRequest(r.id, entry{x.uuid, completed}, entry{"another", completed}))
 	}
@@ -351,7 +355,7 @@ func stalledRoom(t *testing.T, v *served) (admin *user, s *stream, r chatRoom, e
 // Replaced, a queue without bound: a client that leaves its stream unread for
 // too long (2 minutes; here less) is ended, and only that one.
 func stalledClient(t *testing.T, h *harness) {
-	v := h.serve(t, func(c *server.Config) { c.Engine.StallPatience = 300 * time.Millisecond })
+	v := h.serve(t, func(c *server.Config) { c.Engine.StallPatience = time.Second })
 	admin, s, r, end := stalledRoom(t, v)
 	const n = 640
 	flood(t, admin, r, n)
