@@ -23,6 +23,7 @@ func running() []section {
 			{"lookups_do_not_hold_up_live_messages", lookupsAndLive},
 			{"lookups_and_live_do_not_disturb_each_other", lookupsBesideLive},
 			{"empty_request_is_not_answered", emptyRequest},
+			{"testing_time_is_ignored", testingTime},
 		}},
 		{"5.2", "Writing", []rule{
 			{"order_of_a_room_is_kept", liveInOrder},
@@ -249,6 +250,17 @@ func emptyRequest(t *testing.T, h *harness) {
 	s.send(refreshRequest())
 	if f := s.next(); f.GetRefreshChatStreamResponse() == nil {
 		t.Errorf("got %v", f)
+	}
+}
+
+// A client cannot have a request take long: the time that it may ask for is
+// honoured in test builds of the original only.
+func testingTime(t *testing.T, h *harness) {
+	s := h.dial(t).signUp(t).openLive(t)
+	for _, request := range []*streampb.ChatToServerRequest{refreshRequest(), fullRequest("x")} {
+		request.TestingTimeForRequestToRunInMillis = 2 * patience.Milliseconds()
+		s.send(request)
+		s.next()
 	}
 }
 
