@@ -30,6 +30,7 @@ func login() []section {
 		{"expiry_ends_no_open_stream", expiryEndsNoStream},
 		{"login_elsewhere_ends_open_stream", loginElsewhereEndsStream},
 		{"logout_ends_open_stream", logoutEndsStream},
+		{"login_that_cannot_be_judged_is_database_down", loginDown},
 		{"refused_login_disturbs_nobody", refusedLoginDisturbsNobody},
 		{"refused_command_stores_nothing", refusedCommandStoresNothing},
 	}}}
@@ -437,6 +438,23 @@ func logoutEndsStream(t *testing.T, h *harness) {
 	}
 	sOther.close() // it was open all the time
 	u.logIn(t)
+	wantOpening(t, u, u.metadata(), success)
+}
+
+// Replaced, 61: a stream whose login the store cannot judge is told so (1, 60),
+// as a command is, and comes again.
+func loginDown(t *testing.T, h *harness) {
+	st := h.store(t)
+	u := serveOn(t, st).dial(t).signUp(t)
+	r := u.create(t, "hall")
+	st.failing(store.ErrUnavailable, "Account")
+	wantOpening(t, u, u.metadata(), databaseDown)
+	for name, call := range commandsWith(t, u, r, someOID()) {
+		if got, err := call(u.login()); err != nil || got != databaseDown {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	st.off()
 	wantOpening(t, u, u.metadata(), success)
 }
 

@@ -23,6 +23,7 @@ func running() []section {
 			{"lookups_do_not_hold_up_live_messages", lookupsAndLive},
 			{"lookups_and_live_do_not_disturb_each_other", lookupsBesideLive},
 			{"empty_request_is_not_answered", emptyRequest},
+			{"testing_time_is_ignored", testingTime},
 		}},
 		{"5.2", "Writing", []rule{
 			{"order_of_a_room_is_kept", liveInOrder},
@@ -102,7 +103,11 @@ func heldLookups(t *testing.T, st *tapped, s *stream, r chatRoom, x sent, n int,
 	})
 	defer st.off()
 	s.send(fullRequest(r.id, entry{x.uuid, completed}))
-	<-entered
+	select {
+	case <-entered:
+	case <-time.After(patience):
+		t.Fatal("nothing is looked up")
+	}
 	for range n - 1 {
 		s.send(fullRequest(r.id, entry{x.uuid, completed}, entry{"another", completed}))
 	}
@@ -248,6 +253,17 @@ func emptyRequest(t *testing.T, h *harness) {
 	}
 }
 
+// A client cannot have a request take long: the time that it may ask for is
+// honoured in test builds of the original only.
+func testingTime(t *testing.T, h *harness) {
+	s := h.dial(t).signUp(t).openLive(t)
+	for _, request := range []*streampb.ChatToServerRequest{refreshRequest(), fullRequest("x")} {
+		request.TestingTimeForRequestToRunInMillis = 2 * patience.Milliseconds()
+		s.send(request)
+		s.next()
+	}
+}
+
 // What is stored in a room reaches its streams in the order of the room's log,
 // each event once.
 func liveInOrder(t *testing.T, h *harness) {
@@ -351,7 +367,7 @@ func stalledRoom(t *testing.T, v *served) (admin *user, s *stream, r chatRoom, e
 // Replaced, a queue without bound: a client that leaves its stream unread for
 // too long (2 minutes; here less) is ended, and only that one.
 func stalledClient(t *testing.T, h *harness) {
-	v := h.serve(t, func(c *server.Config) { c.Engine.StallPatience = 300 * time.Millisecond })
+	v := h.serve(t, func(c *server.Config) { c.Engine.StallPatience = time.Second })
 	admin, s, r, end := stalledRoom(t, v)
 	const n = 640
 	flood(t, admin, r, n)

@@ -102,6 +102,7 @@ func fullSituations(t *testing.T, h *harness) {
 		{"nothing legal, not a member", foreign.id, []entry{{"", completed}, {foreignText.uuid, -1}}, finalList,
 			[]string{miss("", notSet), miss(foreignText.uuid, unknown)}, false},
 		{"not a member", foreign.id, []entry{{foreignText.uuid, completed}, {"x", completed}}, notMember, nil, true},
+		{"not a member, ten and more", foreign.id, append(slices.Clone(nine), entry{short.uuid, completed}, entry{long.uuid, completed}, entry{absent, completed}), notMember, nil, true},
 		{"room that is not there", "zzzzzzzz", []entry{{short.uuid, completed}, {absent, completed}}, finalList,
 			[]string{miss(short.uuid, notSet), miss(absent, notSet)}, false},
 		{"not found", r.id, []entry{{absent, completed}}, finalList, []string{miss(absent, notSet)}, false},

@@ -47,6 +47,7 @@ func commands() []section {
 			{"refusals", removeRefusals},
 			{"kick_lets_come_back_ban_does_not", removeEffects},
 			{"twice_is_once", removeTwice},
+			{"removing_is_activity_and_observes", removingIsActivity},
 		}},
 		{"13.7", "ClientMessageToServer", []rule{
 			{"validation", sendValidation},
@@ -596,6 +597,25 @@ func removeTwice(t *testing.T, h *harness) {
 	u.join(t, r) // the repetition must not take effect now
 	admin.remove(t, r, kick, u.id, once)
 	u.say(t, r, "still here")
+}
+
+// A removal is the room's and the admin's last activity, and the admin has
+// observed the room with it.
+func removingIsActivity(t *testing.T, h *harness) {
+	a := h.dial(t)
+	admin, u := a.signUp(t), a.signUp(t)
+	for _, how := range []commandspb.RemoveFromChatRoomRequest_KickOrBan{kick, ban} {
+		r := admin.create(t, "hall")
+		u.join(t, r)
+		before := time.Now().UnixMilli()
+		at := admin.expel(t, r, how, u)
+		for _, m := range admin.open(t).initial() {
+			info := specificsOf(m).GetThisUserJoinedChatRoomStartMessage().GetChatRoomInfo()
+			if info.GetChatRoomId() == r.id && (info.GetUserLastActivityTime() != at || info.GetChatRoomLastActivityTime() != at || info.GetChatRoomLastObservedTime() < before) {
+				t.Errorf("%v at %d: %v", how, at, info)
+			}
+		}
+	}
 }
 
 // A message needs a legal room, a uuid and a body that says something; without,

@@ -118,7 +118,7 @@ func (s *tapped) Watch(ctx context.Context, pos store.Position) iter.Seq2[store.
 			}
 			s.mu.Lock()
 			for _, e := range batch.Events {
-				shown[e.Room] = e.Seq
+				shown[e.Room] = max(shown[e.Room], e.Seq)
 			}
 			s.mu.Unlock()
 		}
