@@ -43,6 +43,7 @@ func setup() []section {
 		{"limits_of_a_connection_are_announced", announcedLimits},
 		{"idle_connection_is_closed", idleConnection},
 		{"silent_connection_is_asked_whether_it_is_there", silentConnection},
+		{"client_that_asks_all_the_time_is_closed", tooManyPings},
 	}}}
 }
 
@@ -374,6 +375,29 @@ func silentConnection(t *testing.T, h *harness) {
 			t.Fatalf("%v, want PING first", err)
 		}
 		if p, ok := f.(*http2.PingFrame); ok && !p.IsAck() {
+			return
+		}
+	}
+}
+
+// A client may ask every 10 s whether the server is still there; one that does
+// so all the time is told to calm down, and closed.
+func tooManyPings(t *testing.T, h *harness) {
+	_, framer := rawConnection(t, h.shared.addr)
+	for range 5 {
+		if err := framer.WritePing(false, [8]byte{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		f, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("%v, want GOAWAY first", err)
+		}
+		if g, ok := f.(*http2.GoAwayFrame); ok {
+			if g.ErrCode != http2.ErrCodeEnhanceYourCalm {
+				t.Errorf("closed with %v", g)
+			}
 			return
 		}
 	}
