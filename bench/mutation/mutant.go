@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,8 +13,11 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/chatstream/chatstream/bench/stepped"
 )
 
 // mutant is one change of one file that must make a test fail.
@@ -68,16 +72,18 @@ func (m mutant) packageOf() string {
 // allocations take long.
 const skip = "^TestModel|InAnyInterleaving$|ModelFinds|HoldsInEveryInterleaving$"
 
-// steps are the tests that compare the text of the code with the models. They see
-// an overlay by this variable. They come last: a test that sees what goes wrong is
-// better.
+// Three kinds of tests are tried one after the other, since a test that sees what goes
+// wrong is better than one that sees that the text is another: the package's own; those
+// in which each atomic operation is a step of its own (package stepped); and steps,
+// which compare the text of the code with the models, and see an overlay by the
+// variable.
 const (
 	steps   = "^TestStepsAre"
 	overlay = "CHATSTREAM_OVERLAY"
 )
 
-// try runs the tests on m.
-func try(ctx context.Context, m mutant, dir string, timeout time.Duration) result {
+// try runs the tests on m, unless c knows what comes of it.
+func try(ctx context.Context, m mutant, dir string, c *cache, timeout time.Duration) result {
 	r := result{mutant: m}
 	if r.err = os.MkdirAll(dir, 0o755); r.err != nil {
 		return r
@@ -85,6 +91,10 @@ func try(ctx context.Context, m mutant, dir string, timeout time.Duration) resul
 	source, err := os.ReadFile(m.file)
 	if err != nil {
 		r.err = err
+		return r
+	}
+	if known, ok := c.get(m, source); ok {
+		r.caughtBy, r.how = known.By, known.How
 		return r
 	}
 	mutated, err := m.apply(string(source))
@@ -103,11 +113,12 @@ func try(ctx context.Context, m mutant, dir string, timeout time.Duration) resul
 		r.err = err
 		return r
 	}
-	list := filepath.Join(dir, "overlay.json")
+	overlaid := filepath.Join(dir, "overlay.json")
+	list := overlaid
 	if r.err = errors.Join(os.WriteFile(replaced, []byte(mutated), 0o644), os.WriteFile(list, replacements, 0o644)); r.err != nil {
 		return r
 	}
-	arguments := []string{"test", "-overlay", list, "-vet=off", "-count=1", "-failfast", "-v", "-timeout", timeout.String()}
+	arguments := []string{"test", "-overlay", list, "-vet=off", "-ldflags=-w", "-count=1", "-failfast", "-v", "-timeout", timeout.String()}
 	if m.race {
 		arguments = append(arguments, "-race")
 	}
@@ -116,8 +127,18 @@ func try(ctx context.Context, m mutant, dir string, timeout time.Duration) resul
 		behaviour = append(behaviour, "-run", m.tests)
 	}
 	r.caughtBy, r.how, r.err = goTest(ctx, list, append(behaviour, m.packageOf()), timeout)
+	if r.caughtBy == "" && r.err == nil && slices.Contains(stepped.Packages, path.Dir(m.file)) {
+		if list, r.err = stepped.Overlay(".", dir, map[string]string{m.file: mutated}); r.err != nil {
+			return r
+		}
+		stepping := append([]string{"test", "-tags", "stepping", "-overlay", list}, arguments[3:]...)
+		r.caughtBy, r.how, r.err = goTest(ctx, list, append(stepping, "-run", "^TestStepped", "./engine"), timeout)
+	}
 	if r.caughtBy == "" && r.err == nil {
-		r.caughtBy, r.how, r.err = goTest(ctx, list, append(arguments, "-run", steps, m.packageOf()), timeout)
+		r.caughtBy, r.how, r.err = goTest(ctx, overlaid, append(arguments, "-run", steps, "./engine"), timeout)
+	}
+	if r.caughtBy != "" && ctx.Err() == nil {
+		c.put(m, source, caught{By: r.caughtBy, How: r.how})
 	}
 	return r
 }
@@ -127,7 +148,7 @@ func goTest(ctx context.Context, list string, arguments []string, timeout time.D
 	ctx, cancel := context.WithTimeout(ctx, timeout+time.Minute) // go test has a time-out of its own
 	defer cancel()
 	command := exec.CommandContext(ctx, "go", arguments...)
-	command.Env = append(os.Environ(), overlay+"="+list)
+	command.Env = append(os.Environ(), overlay+"="+list, "ENGINE_SEEDS=")
 	output, err := command.CombinedOutput()
 	switch {
 	case err == nil:
@@ -146,48 +167,35 @@ var (
 	elseLine = regexp.MustCompile(`^\s*((?:panic: |fatal error: |WARNING: DATA RACE|race detected|goleak: |found unexpected goroutines).*)`)
 )
 
-// firstFailure reads the output of go test -v. Of a test that panics or hangs the
+// firstFailure reads the output of go test -v: the test that failed first, of which
+// the innermost part, and the first thing it said. Of a test that panics or hangs the
 // name is that of the last one that began.
 func firstFailure(output []byte) (test, how string) {
-	began, said := "the test binary", ""
+	at, said := "the test binary", map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(output))
 	lines.Buffer(nil, 1<<24)
 	for lines.Scan() {
 		line := lines.Text()
+		if m := elseLine.FindStringSubmatch(line); m != nil {
+			if test == "" {
+				test = at
+			}
+			return test, m[1]
+		}
 		if m := runLine.FindStringSubmatch(line); m != nil {
-			began, said = m[1], ""
+			if at = m[1]; test != "" {
+				break // the next test
+			}
 		} else if m := failLine.FindStringSubmatch(line); m != nil {
-			if test == "" || strings.HasPrefix(m[1], test+"/") {
+			if at = m[1]; test == "" || strings.HasPrefix(m[1], test+"/") {
 				test = m[1]
 			}
-			how = said
-			if how != "" {
-				break
-			}
-		} else if m := elseLine.FindStringSubmatch(line); m != nil {
-			if test == "" {
-				test = began
-			}
-			how = m[1]
-			break
-		} else if m := saidLine.FindStringSubmatch(line); m != nil {
-			if said == "" {
-				said = m[1]
-			}
-			if test != "" { // after --- FAIL
-				how = m[1]
-				break
-			}
+		} else if m := saidLine.FindStringSubmatch(line); m != nil && said[at] == "" {
+			said[at] = m[1]
 		}
 	}
 	if test == "" {
-		test, how = began, said
+		test = at
 	}
-	if how == "" {
-		how = said
-	}
-	if how == "" {
-		how = "it fails"
-	}
-	return test, how
+	return test, cmp.Or(said[test], "it fails")
 }

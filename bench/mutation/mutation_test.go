@@ -47,7 +47,8 @@ func TestTableIsOfTheList(t *testing.T) {
 func TestFirstFailureIsFound(t *testing.T) {
 	for _, tc := range []struct{ name, output, test, how string }{
 		{"an error", "=== RUN   TestA\n--- PASS: TestA (0.0s)\n=== RUN   TestB\n    b_test.go:7: it is wrong\n--- FAIL: TestB (0.0s)\nFAIL\n", "TestB", "it is wrong"},
-		{"of a part", "=== RUN   TestB\n=== RUN   TestB/x\n    b_test.go:7: wrong\n    --- FAIL: TestB/x (0.0s)\n--- FAIL: TestB (0.0s)\n", "TestB/x", "wrong"},
+		{"of a part", "=== RUN   TestB\n=== RUN   TestB/x\n    b_test.go:7: wrong\n=== NAME  TestB\n    b_test.go:9: in all\n--- FAIL: TestB (0.0s)\n    --- FAIL: TestB/x (0.0s)\n", "TestB/x", "wrong"},
+		{"said at the end", "=== RUN   TestB\n--- FAIL: TestB (0.0s)\n    b_test.go:7: wrong\n", "TestB", "wrong"},
 		{"a panic elsewhere", "=== RUN   TestA\npanic: nil map\n\ngoroutine 7\n", "TestA", "panic: nil map"},
 		{"a leak", "=== RUN   TestA\n--- PASS: TestA (0.0s)\nPASS\ngoleak: Errors on successful test run\n", "TestA", "goleak: Errors on successful test run"},
 		{"a race", "=== RUN   TestA\n==================\nWARNING: DATA RACE\n", "TestA", "WARNING: DATA RACE"},
