@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -48,10 +50,7 @@ func TestStepsAreInTheOrderOfTheModels(t *testing.T) {
 // bodyOf is the source of a function without its comments.
 func bodyOf(t *testing.T, file, name string) string {
 	t.Helper()
-	source, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	source := sourceOf(t, file)
 	files := token.NewFileSet()
 	parsed, err := parser.ParseFile(files, file, source, parser.ParseComments)
 	if err != nil {
@@ -69,4 +68,32 @@ func bodyOf(t *testing.T, file, name string) string {
 	}
 	t.Fatalf("%s has no function %s", file, name)
 	return ""
+}
+
+// sourceOf reads a file, or what the overlay says that is compiled in its place:
+// bench/mutation names it.
+func sourceOf(t *testing.T, file string) []byte {
+	t.Helper()
+	if list := os.Getenv("CHATSTREAM_OVERLAY"); list != "" {
+		raw, err := os.ReadFile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var overlay struct{ Replace map[string]string }
+		if err := json.Unmarshal(raw, &overlay); err != nil {
+			t.Fatal(err)
+		}
+		path, err := filepath.Abs(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if replaced := overlay.Replace[path]; replaced != "" {
+			file = replaced
+		}
+	}
+	source, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source
 }

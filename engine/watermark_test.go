@@ -17,7 +17,8 @@ func TestWatermarkIsNeverAhead(t *testing.T) {
 	for range 2 {
 		readers.Go(func() {
 			last := uint64(0)
-			for !done.Load() {
+			for stop := false; !stop; { // the last time round everything has passed
+				stop = done.Load()
 				reached, _ := w.read(passed.Load())
 				if p := passed.Load(); int64(reached)*size > p {
 					t.Errorf("%d events have reached in %d bytes", reached, p)
