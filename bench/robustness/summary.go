@@ -1,0 +1,152 @@
+package robustness
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Summary is what some runs came to. Safe for concurrent use.
+type Summary struct {
+	mu sync.Mutex
+
+	runs, devices, accounts, rooms  int
+	starts, calls, unknown, refused int
+	acknowledged, deliveries        int
+	duplicates, downloads           int
+	streams, lookups, entries       int
+	events                          int
+	faults                          map[string]int
+	ends                            map[string]int
+	violations                      map[string]int
+}
+
+// Add counts a run.
+func (s *Summary) Add(h *History, violations []Violation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.faults == nil {
+		s.faults, s.ends, s.violations = make(map[string]int), make(map[string]int), make(map[string]int)
+	}
+	s.runs++
+	s.rooms += len(h.Logs)
+	for _, l := range h.Logs {
+		s.events += len(l.Events)
+	}
+	devices, accounts := make(map[string]bool), make(map[string]bool)
+	for i := range h.Records {
+		r := &h.Records[i]
+		switch r.Kind {
+		case KindFault:
+			if r.Note != "over" {
+				s.faults[r.Op]++
+			}
+		case KindServer:
+			if r.Note == noteReady {
+				s.starts++
+			}
+		case KindRun:
+			for _, f := range []Fault{FaultTinyTail, FaultTinyLimits} {
+				if strings.Contains(r.Note, string(f)) {
+					s.faults[string(f)]++
+				}
+			}
+		case KindReply:
+			if r.Op == OpLookup && r.Last {
+				s.lookups++
+			}
+			s.entries += len(r.Entries)
+		}
+	}
+	s.count(h)
+	for _, c := range h.Calls {
+		s.calls++
+		switch {
+		case c.Answer == nil || c.Answer.Outcome == Unknown:
+			s.unknown++
+		case c.Answer.Outcome == Refused:
+			s.refused++
+		case c.Sent.Op == OpSend || c.Sent.Op == OpKick || c.Sent.Op == OpBan || c.Sent.Op == OpJoin || c.Sent.Op == OpLeave:
+			s.acknowledged++
+		}
+	}
+	for _, stream := range h.Streams {
+		devices[stream.Open.Device], accounts[stream.Open.Account] = true, true
+		s.streams++
+		if stream.End != nil {
+			how := stream.End.Code
+			if how == "OK" {
+				how = "reason " + stream.End.Reason
+			}
+			s.ends[how]++
+		}
+	}
+	s.devices, s.accounts = s.devices+len(devices), s.accounts+len(accounts)
+	for _, v := range violations {
+		s.violations[v.Validator]++
+	}
+}
+
+// count counts deliveries, without the auditor's.
+func (s *Summary) count(h *History) {
+	streams := make(map[int64]*Stream, len(h.Streams))
+	for _, stream := range h.Streams {
+		streams[stream.Open.Stream] = stream
+	}
+	told := make(map[shelfOf]map[string]bool)
+	for i := range h.Records {
+		r := &h.Records[i]
+		stream := streams[r.Stream]
+		if r.Kind != KindMessage || !r.Message.Stored() || stream == nil && r.Call == 0 {
+			continue
+		}
+		s.deliveries++
+		key := shelfOf{r.Device, r.Account, r.Message.Room}
+		if told[key] == nil {
+			told[key] = make(map[string]bool)
+		}
+		switch again := told[key][r.Message.UUID]; {
+		case !again:
+			told[key][r.Message.UUID] = true
+		case stream != nil && (stream.Live(r) || stream.claim(r.Message.Room) != nil):
+			s.duplicates++
+		default:
+			s.downloads++
+		}
+	}
+}
+
+// String is a table.
+func (s *Summary) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b strings.Builder
+	row := func(name string, format string, args ...any) {
+		fmt.Fprintf(&b, "%-24s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	counts := func(m map[string]int) string {
+		var list []string
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			list = append(list, fmt.Sprintf("%s %d", name, m[name]))
+		}
+		return strings.Join(list, ", ")
+	}
+	row("runs", "%d", s.runs)
+	row("faults", "%s", counts(s.faults))
+	row("server starts", "%d", s.starts)
+	row("devices, accounts, rooms", "%d, %d, %d", s.devices, s.accounts, s.rooms)
+	row("commands", "%d; %d without a known outcome, %d refused", s.calls, s.unknown, s.refused)
+	row("acknowledged", "%d changes; %d events in the rooms' logs", s.acknowledged, s.events)
+	row("deliveries", "%d; %d of them duplicates, %d more in rooms that were downloaded again", s.deliveries, s.duplicates, s.downloads)
+	row("streams", "%d; they ended with %s", s.streams, counts(s.ends))
+	row("lookups", "%d answered, with %d entries", s.lookups, s.entries)
+	total := 0
+	for _, v := range Validators {
+		row("violations: "+v.Name, "%d", s.violations[v.Name])
+		total += s.violations[v.Name]
+	}
+	row("violations", "%d", total)
+	return b.String()
+}
