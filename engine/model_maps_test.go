@@ -6,7 +6,7 @@ import "testing"
 
 // Registry: three streams of one account open and end as they like. Invariant 3.
 
-type registryState struct {
+type modelRegistry struct {
 	holder      int8    // stream, 0: none
 	next        int8    // the generation handed out last
 	generations [3]int8 // of each stream
@@ -20,9 +20,9 @@ const (
 	endsNobody       = "Replace ends nobody"
 )
 
-func registrySteps(s registryState, wrong string) []registryState {
-	x := steps[registryState]{from: s}
-	replace := func(t *registryState, i int) {
+func modelRegistrySteps(s modelRegistry, wrong string) []modelRegistry {
+	x := steps[modelRegistry]{from: s}
+	replace := func(t *modelRegistry, i int) {
 		if old := t.holder; old != 0 {
 			t.ended[old-1] = wrong != endsNobody
 		}
@@ -31,7 +31,7 @@ func registrySteps(s registryState, wrong string) []registryState {
 	for i := range s.at {
 		switch s.at[i] {
 		case 0:
-			x.can(func(t *registryState) {
+			x.can(func(t *modelRegistry) {
 				t.next++
 				t.generations[i] = t.next
 				if wrong == generationBefore {
@@ -41,9 +41,9 @@ func registrySteps(s registryState, wrong string) []registryState {
 				replace(t, i)
 			})
 		case 1:
-			x.can(func(t *registryState) { replace(t, i) })
+			x.can(func(t *modelRegistry) { replace(t, i) })
 		case 2:
-			x.can(func(t *registryState) { // finish, whatever the reason
+			x.can(func(t *modelRegistry) { // finish, whatever the reason
 				if t.holder == int8(i+1) || wrong == leavesAnyway {
 					t.holder = 0
 				}
@@ -56,8 +56,8 @@ func registrySteps(s registryState, wrong string) []registryState {
 
 func TestModelOfTheRegistryHoldsTheNewest(t *testing.T) {
 	for _, wrong := range []string{asWritten, generationBefore, leavesAnyway, endsNobody} {
-		x := explore(registryState{}, func(s registryState) []registryState { return registrySteps(s, wrong) },
-			func(s registryState, final bool) string {
+		x := explore(modelRegistry{}, func(s modelRegistry) []modelRegistry { return modelRegistrySteps(s, wrong) },
+			func(s modelRegistry, final bool) string {
 				newest := int8(0)
 				for i := range s.at {
 					if s.at[i] == 2 && (newest == 0 || s.generations[i] > s.generations[newest-1]) {
