@@ -85,7 +85,7 @@ func TestModelOfTheRegistryHoldsTheNewest(t *testing.T) {
 // opened. Whatever somebody was told that it was told is applied, by the room in the
 // map.
 
-type roomsState struct {
+type modelRooms struct {
 	held    int8    // the room in the map, 0: none
 	made    int8    // rooms so far
 	inbox   [4]int8 // notes in the inbox of each
@@ -104,12 +104,12 @@ const (
 	tellPushesLater = "tell pushes after the map's update"
 )
 
-func roomsSteps(s roomsState, wrong string) []roomsState {
-	x := steps[roomsState]{from: s}
+func modelRoomsSteps(s modelRooms, wrong string) []modelRooms {
+	x := steps[modelRooms]{from: s}
 	for i := range s.at {
 		switch s.at[i] {
 		case 0:
-			x.can(func(t *roomsState) { // open
+			x.can(func(t *modelRooms) { // open
 				if t.held == 0 {
 					t.made++
 					t.held = t.made
@@ -123,13 +123,13 @@ func roomsSteps(s roomsState, wrong string) []roomsState {
 				t.inbox[t.held]++
 			})
 		case 1:
-			x.can(func(t *roomsState) { t.inbox[t.saw[i]]++; t.at[i] = 2 })
+			x.can(func(t *modelRooms) { t.inbox[t.saw[i]]++; t.at[i] = 2 })
 		}
 	}
 	if s.made > 0 {
 		switch s.tell {
 		case 0:
-			x.can(func(t *roomsState) { // tell room 1
+			x.can(func(t *modelRooms) { // tell room 1
 				if t.tell = 2; t.held != 1 {
 					return
 				}
@@ -141,15 +141,15 @@ func roomsSteps(s roomsState, wrong string) []roomsState {
 				t.inbox[1]++
 			})
 		case 1:
-			x.can(func(t *roomsState) { t.inbox[1]++; t.tell = 2 })
+			x.can(func(t *modelRooms) { t.inbox[1]++; t.tell = 2 })
 		}
 	}
 	if s.held != 0 { // its turn
 		if s.inbox[s.held] > 0 {
-			x.can(func(t *roomsState) { t.inbox[t.held]--; t.applied++ })
+			x.can(func(t *modelRooms) { t.inbox[t.held]--; t.applied++ })
 		}
 		if s.inbox[s.held] == 0 || wrong == leaveUnlooked {
-			x.can(func(t *roomsState) {
+			x.can(func(t *modelRooms) {
 				if wrong == leaveLooksFirst {
 					t.leaving = t.held
 				} else {
@@ -158,7 +158,7 @@ func roomsSteps(s roomsState, wrong string) []roomsState {
 			})
 		}
 		if s.leaving == s.held {
-			x.can(func(t *roomsState) { t.held, t.leaving = 0, 0 })
+			x.can(func(t *modelRooms) { t.held, t.leaving = 0, 0 })
 		}
 	}
 	return x.all
@@ -166,8 +166,8 @@ func roomsSteps(s roomsState, wrong string) []roomsState {
 
 func TestModelOfRoomsLosesNothingThatWasTold(t *testing.T) {
 	for _, wrong := range []string{asWritten, leaveUnlooked, leaveLooksFirst, openPushesLater, tellPushesLater} {
-		x := explore(roomsState{}, func(s roomsState) []roomsState { return roomsSteps(s, wrong) },
-			func(s roomsState, final bool) string {
+		x := explore(modelRooms{}, func(s modelRooms) []modelRooms { return modelRoomsSteps(s, wrong) },
+			func(s modelRooms, final bool) string {
 				for room, n := range s.inbox {
 					if n > 0 && int8(room) != s.held {
 						return "a room that has left was told something"
