@@ -1,0 +1,239 @@
+package robustness
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
+	"github.com/chatstream/chatstream/proto/commandspb"
+	"github.com/chatstream/chatstream/proto/streampb"
+)
+
+// world is what the devices of a run share.
+type world struct {
+	rec *Recorder
+	cfg Config
+
+	accounts []*account
+
+	mu sync.Mutex
+	// rooms are those that somebody knows of, in the order they became known,
+	// and their passwords.
+	rooms     []string
+	passwords map[string]string
+	// said are uuids of texts that were acknowledged lately, by room.
+	said map[string][]string
+}
+
+func (w *world) learn(room, password string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, known := w.passwords[room]; !known && room != "" {
+		w.passwords[room] = password
+		w.rooms = append(w.rooms, room)
+	}
+}
+
+// room is any.
+func (w *world) room(random *rand.Rand) (id, password string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.rooms) == 0 {
+		return "", ""
+	}
+	id = w.rooms[random.IntN(len(w.rooms))]
+	return id, w.passwords[id]
+}
+
+func (w *world) allRooms() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.rooms)
+}
+
+func (w *world) password(room string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.passwords[room]
+}
+
+// account is one user.
+type account struct{ name, password, id string }
+
+// session is a login of a device.
+type session struct {
+	account *account
+	token   string
+	book    *book
+}
+
+// api is one connection to a server.
+type api struct {
+	conn     *grpc.ClientConn
+	accounts chatstreampb.AccountServiceClient
+	commands commandspb.ChatRoomMessagesServiceClient
+	chat     streampb.StreamChatServiceClient
+}
+
+// window is how many bytes a stream may have on the way: a client that does not
+// read is to be felt soon.
+const window = 64 << 10
+
+func dial(address string) (*api, error) {
+	conn, err := grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithInitialWindowSize(window), grpc.WithInitialConnWindowSize(4*window),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 10 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 100 * time.Millisecond},
+			MinConnectTimeout: 2 * time.Second,
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", address, err)
+	}
+	return &api{
+		conn:     conn,
+		accounts: chatstreampb.NewAccountServiceClient(conn),
+		commands: commandspb.NewChatRoomMessagesServiceClient(conn),
+		chat:     streampb.NewStreamChatServiceClient(conn),
+	}, nil
+}
+
+// device is one installation. One goroutine opens its streams, another sends its
+// commands.
+type device struct {
+	w *world
+	// id is the installation id.
+	id string
+	// exact: it resumes by places, and understands bookmarks and go-aways.
+	exact   bool
+	address string
+
+	// slow is how long it takes over each response of a stream, in nanoseconds;
+	// while it is deaf it reads nothing.
+	slow atomic.Int64
+	deaf atomic.Bool
+	// settling: it keeps its stream.
+	settling atomic.Bool
+
+	mu      sync.Mutex
+	conn    *api
+	session *session
+	books   map[*account]*book
+	current *chat
+	chats   []*chat
+	readers sync.WaitGroup
+	changed chan struct{} // closed and replaced when something was received
+}
+
+func newDevice(w *world, n int, exact bool, address string) (*device, error) {
+	d := &device{
+		w: w, id: fmt.Sprintf("device%02d-0000-0000-0000-000000000000", n), exact: exact, address: address,
+		books: make(map[*account]*book), changed: make(chan struct{}),
+	}
+	var err error
+	d.conn, err = dial(address)
+	return d, err
+}
+
+func (d *device) api() *api {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.conn
+}
+
+// redial gives up the connection, with all that is on it, for a new one.
+func (d *device) redial() error {
+	c, err := dial(d.address)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	old := d.conn
+	d.conn = c
+	d.mu.Unlock()
+	return old.conn.Close()
+}
+
+func (d *device) loggedIn() *session {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.session
+}
+
+// lost: the server says that the session is not one any more.
+func (d *device) lost(s *session) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.session == s {
+		d.session = nil
+	}
+}
+
+// notify wakes whoever waits for something to be received.
+func (d *device) notify() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// await waits until done, or reports that it took too long.
+func (d *device) await(ctx context.Context, done func() bool) bool {
+	for {
+		d.mu.Lock()
+		changed := d.changed
+		d.mu.Unlock()
+		if done() {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return done()
+		}
+	}
+}
+
+// login is what authenticates a command of s.
+func (d *device) login(s *session) *chatpb.LoginToServerBasicInfo {
+	return &chatpb.LoginToServerBasicInfo{
+		LetsGoVersion: 3, CurrentAccountId: s.account.id, LoggedInToken: s.token, InstallationId: d.id,
+	}
+}
+
+// hangUp ends everything and waits for it.
+func (d *device) hangUp() {
+	d.mu.Lock()
+	chats := slices.Clone(d.chats)
+	d.mu.Unlock()
+	for _, c := range chats {
+		if !c.isOver() {
+			c.quit("hung up")
+			c.cancel()
+		}
+	}
+	d.readers.Wait()
+	_ = d.api().conn.Close() // it is over either way
+}
+
+// sleep waits, and reports whether ctx goes on.
+func sleep(ctx context.Context, t time.Duration) bool {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,304 @@
+package robustness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config is what a run is.
+type Config struct {
+	Programs Programs
+	// Seed decides what is done; what comes of it, time decides too.
+	Seed uint64
+	// Faults are those that happen.
+	Faults []Fault
+	// Work is how long devices work while faults happen.
+	Work time.Duration
+	// Devices and Accounts are how many there are, Rooms how many at first.
+	Devices, Accounts, Rooms int
+	// Dir is where the server's data and the history go.
+	Dir string
+}
+
+// patience is how long something may take that must happen at last.
+const patience = 20 * time.Second
+
+// history is the name of the file in Config.Dir.
+const historyFile = "history.jsonl"
+
+// Run does one run and returns its history, which is in the file Dir/history.jsonl
+// too. An error says that the run itself could not be done.
+func Run(ctx context.Context, cfg Config) (records []Record, err error) {
+	rec, err := NewRecorder(filepath.Join(cfg.Dir, historyFile))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		all, closed := rec.Close()
+		records, err = all, errors.Join(err, closed)
+	}()
+	names := make([]string, len(cfg.Faults))
+	for i, f := range cfg.Faults {
+		names[i] = string(f)
+	}
+	rec.Add(Record{Kind: KindRun, Note: fmt.Sprintf("-robustness.seed=%d -robustness.runs=1 -robustness.faults=%s",
+		cfg.Seed, strings.Join(names, ","))})
+	r := &run{cfg: cfg, rec: rec, random: rand.New(rand.NewPCG(cfg.Seed, 0))}
+	return nil, r.run(ctx)
+}
+
+type run struct {
+	cfg     Config
+	rec     *Recorder
+	random  *rand.Rand
+	world   *world
+	server  *process
+	devices []*device
+	proxies []*proxy
+	auditor *device
+}
+
+func (r *run) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := r.begin(); err != nil {
+		return err
+	}
+	defer r.server.end()
+	defer r.close()
+	if err := r.populate(ctx); err != nil {
+		return err
+	}
+	// The streams live on when the work is over.
+	listening, hangUp := context.WithCancel(ctx)
+	var listeners sync.WaitGroup
+	defer listeners.Wait()
+	defer hangUp()
+	for i, d := range r.devices {
+		random := rand.New(rand.NewPCG(r.cfg.Seed, uint64(100+i)))
+		listeners.Go(func() { d.listen(ctx, listening.Done(), random) })
+	}
+	if err := r.work(ctx); err != nil {
+		return err
+	}
+	r.rec.Add(Record{Kind: KindHealed})
+	settled := r.settle(ctx)
+	if err := r.audit(ctx, settled); err != nil {
+		return err
+	}
+	hangUp()
+	listeners.Wait()
+	return r.finish()
+}
+
+// begin starts the server and makes the devices.
+func (r *run) begin() error {
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	faulty := slices.ContainsFunc(r.cfg.Faults, Fault.needsFaulty)
+	r.server = &process{
+		rec: r.rec, program: r.cfg.Programs.Server, address: address, faulty: faulty,
+		args: append(serverArgs(r.cfg.Faults), "--data="+filepath.Join(r.cfg.Dir, "data")),
+	}
+	if faulty {
+		r.server.program = r.cfg.Programs.Faulty
+		r.server.args = append(r.server.args, "--bookmark-every=200ms")
+	}
+	if err := r.server.start(); err != nil {
+		return err
+	}
+	r.world = &world{rec: r.rec, cfg: r.cfg, passwords: make(map[string]string), said: make(map[string][]string)}
+	network := slices.Contains(r.cfg.Faults, FaultCut) || slices.Contains(r.cfg.Faults, FaultHalfOpen)
+	for i := range r.cfg.Devices {
+		to := address
+		if network {
+			p, err := newProxy(fmt.Sprint("device ", i), address)
+			if err != nil {
+				return err
+			}
+			r.proxies, to = append(r.proxies, p), p.Listen
+		}
+		d, err := newDevice(r.world, i+1, i%2 == 1, to)
+		if err != nil {
+			return err
+		}
+		r.devices = append(r.devices, d)
+	}
+	r.auditor, err = newDevice(r.world, 99, false, address)
+	return err
+}
+
+// close ends what begin began, but the server.
+func (r *run) close() {
+	for _, d := range append(slices.Clone(r.devices), r.auditor) {
+		if d != nil {
+			d.hangUp()
+		}
+	}
+	for _, p := range r.proxies {
+		p.Stop()
+	}
+}
+
+// populate makes accounts and rooms, and has everybody join most of them.
+func (r *run) populate(ctx context.Context) error {
+	for i := range r.cfg.Accounts + 1 {
+		a := &account{name: fmt.Sprint("user", i), password: fmt.Sprint("correct horse ", i)}
+		if i == r.cfg.Accounts {
+			a.name = "auditor"
+		}
+		if got := r.auditor.createAccount(ctx, a); got.Outcome != Done {
+			return fmt.Errorf("create account: %s", got.Error)
+		}
+		r.world.accounts = append(r.world.accounts, a)
+	}
+	auditor := r.world.accounts[r.cfg.Accounts]
+	r.world.accounts = r.world.accounts[:r.cfg.Accounts]
+	for i, d := range append(slices.Clone(r.devices), r.auditor) {
+		a := auditor
+		if d != r.auditor {
+			a = r.world.accounts[i%r.cfg.Accounts]
+		}
+		if got := d.logIn(ctx, a); got.Outcome != Done {
+			return fmt.Errorf("log in: %s", got.Error)
+		}
+	}
+	for i := range r.cfg.Rooms {
+		d := r.devices[i%r.cfg.Devices]
+		if s := d.loggedIn(); s != nil {
+			d.create(ctx, s, fmt.Sprint("room ", i))
+		}
+	}
+	if len(r.world.allRooms()) == 0 {
+		return errors.New("no room could be made")
+	}
+	for _, room := range r.world.allRooms() {
+		for _, d := range r.devices {
+			if s := d.loggedIn(); s != nil && r.random.IntN(4) > 0 {
+				d.join(ctx, s, room, r.world.password(room))
+			}
+		}
+	}
+	return nil
+}
+
+// work has the devices work while faults happen.
+func (r *run) work(ctx context.Context) error {
+	working, over := context.WithTimeout(ctx, r.cfg.Work)
+	defer over()
+	in := &injector{rec: r.rec, server: r.server, devices: r.devices, proxies: r.proxies}
+	var actors sync.WaitGroup
+	for i, d := range r.devices {
+		random := rand.New(rand.NewPCG(r.cfg.Seed, uint64(200+i)))
+		// A call that is under way when the time is over ends as it likes.
+		actors.Go(func() { d.act(working, random, r.world.accounts[i%r.cfg.Accounts]) })
+	}
+	err := in.run(working, r.cfg.Faults, r.cfg.Seed)
+	if err == nil {
+		err = in.heal()
+	}
+	over()
+	actors.Wait()
+	return err
+}
+
+// settle has every account's last device come back with a stream that lives, and
+// returns those devices.
+func (r *run) settle(ctx context.Context) []*device {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, d := range r.devices {
+		d.settling.Store(true)
+	}
+	owners := make(map[*account]*device)
+	for _, d := range r.devices {
+		if s := d.loggedIn(); s != nil {
+			owners[s.account] = d
+		}
+	}
+	for _, a := range r.world.accounts { // nobody has it: somebody who has nothing takes it
+		for _, d := range r.devices {
+			if owners[a] == nil && d.loggedIn() == nil && !owns(owners, d) && d.books[a] != nil {
+				owners[a] = d
+			}
+		}
+	}
+	var settled []*device
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, a := range r.world.accounts {
+		d := owners[a]
+		if d == nil {
+			continue
+		}
+		wg.Go(func() {
+			if r.settleOne(ctx, d, a) {
+				mu.Lock()
+				defer mu.Unlock()
+				settled = append(settled, d)
+			}
+		})
+	}
+	for _, d := range r.devices {
+		if !owns(owners, d) {
+			if s := d.loggedIn(); s != nil {
+				d.lost(s)
+			}
+		}
+	}
+	wg.Wait()
+	return settled
+}
+
+func owns(owners map[*account]*device, d *device) bool {
+	for _, owner := range owners {
+		if owner == d {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) settleOne(ctx context.Context, d *device, a *account) bool {
+	for d.logIn(ctx, a).Outcome != Done {
+		if !sleep(ctx, millis(100)) {
+			d.stuck(a, "it cannot log in")
+			return false
+		}
+	}
+	if !d.await(ctx, func() bool { return d.isSettled(0) }) {
+		d.stuck(a, "its stream does not become live")
+		return false
+	}
+	return true
+}
+
+// isSettled: the device has a live stream of the session that it has, opened
+// after that number was given out.
+func (d *device) isSettled(after int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := d.current
+	return d.session != nil && c != nil && c.number > after && c.s == d.session && c.isLive()
+}
+
+func (d *device) stuck(a *account, format string, args ...any) {
+	d.w.rec.Add(Record{Kind: KindStuck, Device: d.id, Account: a.id, Note: fmt.Sprintf(format, args...)})
+}
+
+// finish stops the server, which must take it well.
+func (r *run) finish() error {
+	r.close()
+	r.server.stop()
+	return os.RemoveAll(filepath.Join(r.cfg.Dir, "data"))
+}
