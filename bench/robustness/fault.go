@@ -100,7 +100,7 @@ func (in *injector) attack(ctx context.Context, faults []Fault, random *rand.Ran
 		return nil
 	}
 	random.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
-	for i := 0; sleep(ctx, millis(100+random.IntN(500))); i++ {
+	for i := 0; sleep(ctx, millis(200+random.IntN(700))); i++ {
 		f := faults[random.IntN(len(faults))]
 		if i < len(faults) {
 			f = faults[i] // each at least once, if there is time

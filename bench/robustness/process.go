@@ -102,6 +102,9 @@ func freeAddress() (string, error) {
 
 var readyLine = regexp.MustCompile(`(?m)^ready grpc=(\S+)`)
 
+// noteReady is noted when the server is.
+const noteReady = "ready"
+
 // startTimeout is how long a server may take to be ready.
 const startTimeout = 60 * time.Second
 
@@ -136,7 +139,7 @@ func (p *process) start() error {
 	for {
 		text, changed := p.stdout.read()
 		if readyLine.MatchString(text) {
-			p.note("ready")
+			p.note(noteReady)
 			return nil
 		}
 		select {

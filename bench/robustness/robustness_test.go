@@ -82,10 +82,12 @@ func one(t *testing.T, cfg Config, keep string, summary *Summary) {
 	}
 	defer os.RemoveAll(dir)
 	cfg.Dir = dir
+	began := time.Now()
 	records, err := Run(t.Context(), cfg)
 	h := NewHistory(records)
 	violations := Validate(h)
 	summary.Add(h, violations)
+	t.Logf("%s: %d records, %d violations in %v", records[0].Note, len(records), len(violations), time.Since(began).Round(time.Millisecond))
 	if err == nil && len(violations) == 0 {
 		return
 	}

@@ -44,7 +44,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 				s.faults[r.Op]++
 			}
 		case KindServer:
-			if r.Note == "ready" {
+			if r.Note == noteReady {
 				s.starts++
 			}
 		case KindRun:

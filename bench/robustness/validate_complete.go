@@ -17,7 +17,7 @@ func complete(h *History, found *report) {
 	for _, s := range h.Streams {
 		streams[s.Open.Stream] = s
 	}
-	last := make(map[string]*Record) // account -> its last complete
+	last := make(map[string]*Record) // account -> its last complete, with the last server
 	for i := range h.Records {
 		r := &h.Records[i]
 		switch {
@@ -35,11 +35,13 @@ func complete(h *History, found *report) {
 					found.add(seen(r), "room %s: the device has come to place %d, and was never told place %d", c.Room, at, p.upTo+1)
 				}
 			}
+		case r.Kind == KindServer && r.Note == noteReady:
+			clear(last) // they are asked once more when the last server is there
 		case r.Kind == KindComplete && streams[r.Stream] != nil:
 			last[r.Account] = r
 		}
 	}
-	if len(h.Logs) == 0 || !healed(h) {
+	if len(h.Logs) == 0 {
 		return // the run was given up before the end
 	}
 	for account, r := range last {
@@ -49,10 +51,6 @@ func complete(h *History, found *report) {
 			}
 		}
 	}
-}
-
-func healed(h *History) bool {
-	return slices.ContainsFunc(h.Records, func(r Record) bool { return r.Kind == KindHealed })
 }
 
 // shelfOf is one room on one device, for one account.

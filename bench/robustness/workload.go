@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"google.golang.org/grpc/connectivity"
 )
 
 func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -146,6 +148,9 @@ func (d *device) actOnce(ctx context.Context, s *session, random *rand.Rand) {
 		return
 	}
 	target := d.w.accounts[random.IntN(len(d.w.accounts))].id
+	if state := d.api().conn.GetState(); state == connectivity.TransientFailure {
+		sleep(ctx, millis(50)) // there is nobody to talk to
+	}
 	switch n := random.IntN(1000); {
 	case n < 780:
 		uuid := uuidOf(random)
