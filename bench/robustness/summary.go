@@ -12,14 +12,15 @@ import (
 type Summary struct {
 	mu sync.Mutex
 
-	runs, devices, accounts, rooms      int
-	starts, calls, unknown, refused     int
-	acknowledged, deliveries, duplicate int
-	streams, lookups, entries           int
-	events                              int
-	faults                              map[string]int
-	ends                                map[string]int
-	violations                          map[string]int
+	runs, devices, accounts, rooms  int
+	starts, calls, unknown, refused int
+	acknowledged, deliveries        int
+	duplicates, downloads           int
+	streams, lookups, entries       int
+	events                          int
+	faults                          map[string]int
+	ends                            map[string]int
+	violations                      map[string]int
 }
 
 // Add counts a run.
@@ -35,7 +36,6 @@ func (s *Summary) Add(h *History, violations []Violation) {
 		s.events += len(l.Events)
 	}
 	devices, accounts := make(map[string]bool), make(map[string]bool)
-	told := make(map[shelfOf]map[string]bool)
 	for i := range h.Records {
 		r := &h.Records[i]
 		switch r.Kind {
@@ -53,19 +53,6 @@ func (s *Summary) Add(h *History, violations []Violation) {
 					s.faults[string(f)]++
 				}
 			}
-		case KindMessage:
-			if !r.Message.Stored() {
-				continue
-			}
-			s.deliveries++
-			key := shelfOf{r.Device, r.Account, r.Message.Room}
-			if told[key] == nil {
-				told[key] = make(map[string]bool)
-			}
-			if told[key][r.Message.UUID] {
-				s.duplicate++
-			}
-			told[key][r.Message.UUID] = true
 		case KindReply:
 			if r.Op == OpLookup && r.Last {
 				s.lookups++
@@ -73,6 +60,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 			s.entries += len(r.Entries)
 		}
 	}
+	s.count(h)
 	for _, c := range h.Calls {
 		s.calls++
 		switch {
@@ -101,6 +89,35 @@ func (s *Summary) Add(h *History, violations []Violation) {
 	}
 }
 
+// count counts deliveries, without the auditor's.
+func (s *Summary) count(h *History) {
+	streams := make(map[int64]*Stream, len(h.Streams))
+	for _, stream := range h.Streams {
+		streams[stream.Open.Stream] = stream
+	}
+	told := make(map[shelfOf]map[string]bool)
+	for i := range h.Records {
+		r := &h.Records[i]
+		stream := streams[r.Stream]
+		if r.Kind != KindMessage || !r.Message.Stored() || stream == nil && r.Call == 0 {
+			continue
+		}
+		s.deliveries++
+		key := shelfOf{r.Device, r.Account, r.Message.Room}
+		if told[key] == nil {
+			told[key] = make(map[string]bool)
+		}
+		switch again := told[key][r.Message.UUID]; {
+		case !again:
+			told[key][r.Message.UUID] = true
+		case stream != nil && (stream.Live(r) || stream.claim(r.Message.Room) != nil):
+			s.duplicates++
+		default:
+			s.downloads++
+		}
+	}
+}
+
 // String is a table.
 func (s *Summary) String() string {
 	s.mu.Lock()
@@ -122,7 +139,7 @@ func (s *Summary) String() string {
 	row("devices, accounts, rooms", "%d, %d, %d", s.devices, s.accounts, s.rooms)
 	row("commands", "%d; %d without a known outcome, %d refused", s.calls, s.unknown, s.refused)
 	row("acknowledged", "%d changes; %d events in the rooms' logs", s.acknowledged, s.events)
-	row("deliveries", "%d; %d of them duplicates", s.deliveries, s.duplicate)
+	row("deliveries", "%d; %d of them duplicates, %d more in rooms that were downloaded again", s.deliveries, s.duplicates, s.downloads)
 	row("streams", "%d; they ended with %s", s.streams, counts(s.ends))
 	row("lookups", "%d answered, with %d entries", s.lookups, s.entries)
 	total := 0

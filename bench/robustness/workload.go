@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/connectivity"
@@ -158,10 +159,21 @@ func (d *device) actOnce(ctx context.Context, s *session, random *rand.Rand) {
 		if r.Outcome == Unknown && random.IntN(5) > 0 || random.IntN(25) == 0 {
 			d.send(ctx, s, room, uuid)
 		}
-	case n < 880:
+	case n < 800: // a burst
+		var burst sync.WaitGroup
+		for range 4 {
+			mine := rand.New(rand.NewPCG(random.Uint64(), 0))
+			burst.Go(func() {
+				for range 8 {
+					d.send(ctx, s, room, uuidOf(mine))
+				}
+			})
+		}
+		burst.Wait()
+	case n < 890:
 		room, password = d.w.room(random)
 		d.join(ctx, s, room, password)
-	case n < 910:
+	case n < 915:
 		d.leave(ctx, s, room)
 	case n < 940:
 		uuid := uuidOf(random)
