@@ -12,6 +12,10 @@ import (
 // on the streams that are open.
 func (r *run) audit(ctx context.Context, settled []*device) error {
 	marks := make(map[string]int64)
+	auditor := r.world.auditor
+	if got := r.auditor.logIn(ctx, auditor); got.Outcome != Done {
+		return fmt.Errorf("the auditor cannot log in: %s", got.Error)
+	}
 	s := r.auditor.loggedIn()
 	for _, room := range r.world.allRooms() {
 		got := r.auditor.join(ctx, s, room, r.world.password(room))
@@ -22,7 +26,7 @@ func (r *run) audit(ctx context.Context, settled []*device) error {
 			marks[room] = got.Time
 		}
 	}
-	waiting, cancel := context.WithTimeout(ctx, patience)
+	waiting, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
 	for _, d := range settled {
 		d.awaitMarks(waiting, marks)
@@ -43,7 +47,7 @@ func (r *run) audit(ctx context.Context, settled []*device) error {
 	if err := r.server.start(); err != nil {
 		return err
 	}
-	again, cancel := context.WithTimeout(ctx, patience)
+	again, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
 	for _, d := range settled {
 		s := d.loggedIn()

@@ -22,17 +22,15 @@ import (
 // world is what the devices of a run share.
 type world struct {
 	rec *Recorder
-	cfg Config
 
 	accounts []*account
+	auditor  *account
 
 	mu sync.Mutex
 	// rooms are those that somebody knows of, in the order they became known,
 	// and their passwords.
 	rooms     []string
 	passwords map[string]string
-	// said are uuids of texts that were acknowledged lately, by room.
-	said map[string][]string
 }
 
 func (w *world) learn(room, password string) {

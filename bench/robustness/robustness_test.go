@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +21,21 @@ var (
 	parallelFlag = flag.Int("robustness.parallel", 2, "how many runs at once")
 	seedFlag     = flag.Uint64("robustness.seed", 0, "seed of the first run; 0: a new one")
 	faultsFlag   = flag.String("robustness.faults", "all", "faults with commas between them, all or none; up to 4 are all in every run, of more each run takes 4")
-	raceFlag     = flag.Bool("robustness.race", false, "build the servers with the race detector")
+	raceFlag     = flag.Bool("robustness.race", false, "build the servers with the race detector, as they are if the test is")
 	keepFlag     = flag.String("robustness.keep", "", "directory for the histories of failed runs; a temporary one if not set")
 	historyFlag  = flag.String("robustness.history", "", "history that TestHistory judges")
+	patienceFlag = flag.Duration("robustness.patience", 20*time.Second, "how long something may take that must happen at last")
 	workFlag     = flag.Duration("robustness.work", 4*time.Second, "how long the devices of a run work")
 )
+
+// raceBuild reports whether this test binary has the race detector; the servers
+// then have it too.
+func raceBuild() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool {
+		return s.Key == "-race" && s.Value == "true"
+	})
+}
 
 // faultsPerRun is how many kinds of faults a run has.
 const faultsPerRun = 4
@@ -35,7 +47,7 @@ func TestRobustness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	programs, err := Build(t.Context(), t.TempDir(), *raceFlag)
+	programs, err := Build(t.Context(), t.TempDir(), *raceFlag || raceBuild())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +71,7 @@ func TestRobustness(t *testing.T) {
 	for i := 0; i < runs || runs == 0 && (i == 0 || time.Now().Before(until)); i++ {
 		cfg := Config{
 			Programs: programs, Seed: seed + uint64(i), Faults: deck.deal(), Work: work,
-			Devices: 8, Accounts: 7, Rooms: 4,
+			Patience: *patienceFlag, Devices: 8, Accounts: 7, Rooms: 4,
 		}
 		group.Go(func() error {
 			one(t, cfg, keep, &summary)
@@ -140,11 +152,7 @@ func (d *deck) deal() []Fault {
 		}
 		f := d.rest[0]
 		d.rest = d.rest[1:]
-		twice := false
-		for _, other := range hand {
-			twice = twice || other == f
-		}
-		if !twice {
+		if !slices.Contains(hand, f) {
 			hand = append(hand, f)
 		}
 	}

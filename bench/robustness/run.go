@@ -22,14 +22,13 @@ type Config struct {
 	Faults []Fault
 	// Work is how long devices work while faults happen.
 	Work time.Duration
+	// Patience is how long something may take that must happen at last.
+	Patience time.Duration
 	// Devices and Accounts are how many there are, Rooms how many at first.
 	Devices, Accounts, Rooms int
 	// Dir is where the server's data and the history go.
 	Dir string
 }
-
-// patience is how long something may take that must happen at last.
-const patience = 20 * time.Second
 
 // history is the name of the file in Config.Dir.
 const historyFile = "history.jsonl"
@@ -117,7 +116,7 @@ func (r *run) begin() error {
 	if err := r.server.start(); err != nil {
 		return err
 	}
-	r.world = &world{rec: r.rec, cfg: r.cfg, passwords: make(map[string]string), said: make(map[string][]string)}
+	r.world = &world{rec: r.rec, passwords: make(map[string]string)}
 	network := slices.Contains(r.cfg.Faults, FaultCut) || slices.Contains(r.cfg.Faults, FaultHalfOpen)
 	for i := range r.cfg.Devices {
 		to := address
@@ -162,14 +161,9 @@ func (r *run) populate(ctx context.Context) error {
 		}
 		r.world.accounts = append(r.world.accounts, a)
 	}
-	auditor := r.world.accounts[r.cfg.Accounts]
-	r.world.accounts = r.world.accounts[:r.cfg.Accounts]
-	for i, d := range append(slices.Clone(r.devices), r.auditor) {
-		a := auditor
-		if d != r.auditor {
-			a = r.world.accounts[i%r.cfg.Accounts]
-		}
-		if got := d.logIn(ctx, a); got.Outcome != Done {
+	r.world.auditor, r.world.accounts = r.world.accounts[r.cfg.Accounts], r.world.accounts[:r.cfg.Accounts]
+	for i, d := range r.devices {
+		if got := d.logIn(ctx, r.world.accounts[i%r.cfg.Accounts]); got.Outcome != Done {
 			return fmt.Errorf("log in: %s", got.Error)
 		}
 	}
@@ -215,7 +209,7 @@ func (r *run) work(ctx context.Context) error {
 // settle has every account's last device come back with a stream that lives, and
 // returns those devices.
 func (r *run) settle(ctx context.Context) []*device {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
 	for _, d := range r.devices {
 		d.settling.Store(true)
