@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
 
@@ -284,6 +285,19 @@ func (c *chat) lookUp(room string, uuids []string) {
 func (c *chat) refresh() {
 	c.ask(Record{Op: OpRefresh}, &streampb.ChatToServerRequest{
 		ClientRequest: &streampb.ChatToServerRequest_RefreshChatStream{RefreshChatStream: &streampb.RefreshChatStreamRequest{}},
+	})
+}
+
+// confirm says how far the device has come. There is no answer.
+func (c *chat) confirm() {
+	m := &chatstreampb.Confirmation{}
+	for _, claim := range c.s.book.places() {
+		m.Positions = append(m.Positions, &chatstreampb.Position{ChatRoomId: claim.Room, Seq: claim.Seq})
+	}
+	c.send.Lock()
+	defer c.send.Unlock()
+	_ = c.rpc.Send(&streampb.ChatToServerRequest{ // the reader will see that the stream is over
+		ClientRequest: &streampb.ChatToServerRequest_Confirmation{Confirmation: m},
 	})
 }
 

@@ -283,11 +283,14 @@ func (t *tampered) lie(seq int) {
 	}
 }
 
-func TestPlantedFaultIsCaught(t *testing.T) {
-	for _, c := range []struct {
-		validator, fault string
-		plant            func(*tampered)
-	}{
+// planted is a fault that a validator must catch.
+type planted struct {
+	validator, fault string
+	plant            func(*tampered)
+}
+
+func plantedFaults() []planted {
+	return []planted{
 		{"ordered", "two messages are exchanged", func(h *tampered) {
 			i, j := h.told(ada, 1, 4), h.told(ada, 1, 5)
 			h.records[i].Message, h.records[j].Message = h.records[j].Message, h.records[i].Message
@@ -476,7 +479,19 @@ func TestPlantedFaultIsCaught(t *testing.T) {
 			h.records[h.find(1, func(r *Record) bool { return r.Kind == KindServer && r.Note != noteReady })].Error = "DATA RACE"
 		}},
 		{"healthy", "something does not come", func(h *tampered) { h.records[0].Kind = KindStuck }},
-	} {
+	}
+}
+
+func TestEveryValidatorHasAPlantedFault(t *testing.T) {
+	for _, v := range Validators {
+		if !slices.ContainsFunc(plantedFaults(), func(p planted) bool { return p.validator == v.Name }) {
+			t.Errorf("%s has none", v.Name)
+		}
+	}
+}
+
+func TestPlantedFaultIsCaught(t *testing.T) {
+	for _, c := range plantedFaults() {
 		t.Run(c.validator+"/"+c.fault, func(t *testing.T) {
 			h := &tampered{records: clean()}
 			c.plant(h)

@@ -72,6 +72,9 @@ func (d *device) hold(ctx context.Context, done <-chan struct{}, c *chat, random
 			}
 		case n < 55:
 			c.refresh()
+			if d.exact {
+				c.confirm()
+			}
 		case n < 62:
 			c.quit("canceled")
 			c.cancel()
