@@ -3,6 +3,8 @@ package atomics
 import (
 	"slices"
 	"testing"
+
+	"github.com/anishathalye/porcupine"
 )
 
 func TestGenerationIsUniqueAndRises(t *testing.T) {
@@ -52,6 +54,62 @@ func TestGenerationHandsPlainDataToTheNewer(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+// The sequential specification: the number handed out last.
+var generationModel = porcupine.Model{
+	Init: func() any { return uint64(0) },
+	Step: func(state, input, output any) (bool, any) {
+		last, got := state.(uint64), output.(uint64)
+		if input == "next" {
+			return got == last+1, got
+		}
+		return got == last, last
+	},
+}
+
+type aGeneration interface{ Next() uint64 }
+
+func recordGeneration(h *history, g aGeneration, last func() uint64) {
+	together(historyClients, func(i int) {
+		for n := range 8 {
+			if n%3 == 2 {
+				h.record(i, "last", func() any { return last() })
+			} else {
+				h.record(i, "next", func() any { return g.Next() })
+			}
+		}
+	})
+}
+
+func TestGenerationIsLinearizable(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		for range 500 {
+			var (
+				g Generation
+				h history
+			)
+			recordGeneration(&h, &g, g.Last)
+			h.check(t, generationModel)
+		}
+	})
+}
+
+// twiceGeneration loads and stores where the right one adds.
+type twiceGeneration struct{ Generation }
+
+func (g *twiceGeneration) Next() uint64 {
+	n := g.last.Load() + 1
+	yield()
+	g.last.Store(n)
+	return n
+}
+
+func TestWrongGenerationIsNotLinearizable(t *testing.T) {
+	caught(t, generationModel, func(h *history) {
+		var g twiceGeneration
+		recordGeneration(h, &g, g.Last)
 	})
 }
 

@@ -1,9 +1,11 @@
 package atomics
 
 import (
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 )
@@ -37,5 +39,26 @@ func (h *history) check(t *testing.T, m porcupine.Model) {
 			t.Logf("%3d-%3d client %d: %v -> %v", op.Call, op.Return, op.ClientId, op.Input, op.Output)
 		}
 		t.Fatal("not linearizable")
+	}
+}
+
+// caught records histories of what is wrong on purpose until one has no order. A check that refuses none in so many
+// cannot fail. To know that there is no order may take for ever; then the next history is tried.
+func caught(t *testing.T, m porcupine.Model, record func(h *history)) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		var h history
+		record(&h)
+		if porcupine.CheckOperationsTimeout(m, slices.Concat(h.clients[:]...), 200*time.Millisecond) == porcupine.Illegal {
+			return
+		}
+	}
+	t.Error("every history of it was found to be linearizable")
+}
+
+// yield lets others run in the middle of what must look like one step.
+func yield() {
+	for range 3 {
+		runtime.Gosched()
 	}
 }

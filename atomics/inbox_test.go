@@ -183,17 +183,54 @@ func TestInboxLosesNoLinkThatGoesRound(t *testing.T) {
 	})
 }
 
-// The sequential specification: a list of numbers.
+// The sequential specification: a list of numbers. Input -1 is Take, -2 is Empty.
 var inboxModel = porcupine.Model{
 	Init: func() any { return []int(nil) },
 	Step: func(state, input, output any) (bool, any) {
 		s := state.([]int)
-		if n := input.(int); n >= 0 {
+		switch n := input.(int); {
+		case n >= 0:
 			return output.(bool) == (len(s) == 0), append(slices.Clone(s), n)
+		case n == -2:
+			return output.(bool) == (len(s) == 0), s
+		default:
+			return slices.Equal(output.([]int), s), []int(nil)
 		}
-		return slices.Equal(output.([]int), s), []int(nil)
 	},
 	Equal: func(a, b any) bool { return slices.Equal(a.([]int), b.([]int)) },
+}
+
+// anInbox is what a history of an Inbox needs of it.
+type anInbox interface {
+	Push(l *Link[*letter]) (wasEmpty bool)
+	Take() *Link[*letter]
+	Empty() bool
+}
+
+// recordInbox has client 0 take and the others push and look.
+func recordInbox(h *history, q anInbox) {
+	together(historyClients, func(i int) {
+		for n := range 8 {
+			switch {
+			case i == 0:
+				h.record(i, -1, func() any {
+					var got []int
+					for l := q.Take(); l != nil; {
+						rest := l.TakeNext()
+						got = append(got, l.Owner().number)
+						l = rest
+					}
+					return got
+				})
+			case n%4 == 3:
+				h.record(i, -2, func() any { return q.Empty() })
+			default:
+				x := newLetter()
+				x.number = i*100 + n
+				h.record(i, x.number, func() any { return q.Push(&x.link) })
+			}
+		}
+	})
 }
 
 func TestInboxIsLinearizable(t *testing.T) {
@@ -203,28 +240,47 @@ func TestInboxIsLinearizable(t *testing.T) {
 				q Inbox[*letter]
 				h history
 			)
-			together(historyClients, func(i int) {
-				for n := range 8 {
-					if i == 0 { // the consumer
-						h.record(i, -1, func() any {
-							var got []int
-							for l := q.Take(); l != nil; {
-								rest := l.TakeNext()
-								got = append(got, l.Owner().number)
-								l = rest
-							}
-							return got
-						})
-						continue
-					}
-					x := newLetter()
-					x.number = i*100 + n
-					h.record(i, x.number, func() any { return q.Push(&x.link) })
-				}
-			})
+			recordInbox(&h, &q)
 			h.check(t, inboxModel)
 		}
 	})
+}
+
+// losingInbox is emptied by a Store where the right one swaps.
+type losingInbox struct{ Inbox[*letter] }
+
+func (q *losingInbox) Take() *Link[*letter] {
+	var chain *Link[*letter]
+	all := q.newest.Load()
+	yield()
+	q.newest.Store(nil)
+	for l := all; l != nil; {
+		older := l.follower()
+		l.precede(chain)
+		chain, l = l, older
+	}
+	return chain
+}
+
+// guessingInbox looks whether it is empty before it pushes.
+type guessingInbox struct{ Inbox[*letter] }
+
+func (q *guessingInbox) Push(l *Link[*letter]) bool {
+	wasEmpty := q.Empty()
+	yield()
+	q.Inbox.Push(l)
+	return wasEmpty
+}
+
+func TestWrongInboxesAreNotLinearizable(t *testing.T) {
+	for name, wrong := range map[string]func() anInbox{
+		"loses what comes during Take": func() anInbox { return new(losingInbox) },
+		"wasEmpty of a moment before":  func() anInbox { return new(guessingInbox) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			caught(t, inboxModel, func(h *history) { recordInbox(h, wrong()) })
+		})
+	}
 }
 
 func TestInboxAllocatesNothing(t *testing.T) {

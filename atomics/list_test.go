@@ -63,3 +63,60 @@ func TestListIsAQueue(t *testing.T) {
 		pop(t)
 	})
 }
+
+// A List has one owner at a time: here whoever holds the lock, as in the engine whoever has the turn. Links go from it
+// into an inbox and back; each carries a plain counter, which goes with it.
+func TestListHandsPlainDataFromOwnerToOwner(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		const letters, owners, rounds = 12, 6, 4_000
+		var (
+			lock  SpinLock
+			list  List[*letter]
+			inbox Inbox[*letter]
+			moved [owners]int
+		)
+		for range letters {
+			list.PushBack(&newLetter().link)
+		}
+		together(owners, func(i int) {
+			for n := range rounds {
+				lock.Lock()
+				l := list.PopFront()
+				if l == nil {
+					list.Append(inbox.Take())
+				}
+				lock.Unlock()
+				if l == nil {
+					continue
+				}
+				l.Owner().number++
+				moved[i]++
+				if n%3 > 0 {
+					inbox.Push(l)
+					continue
+				}
+				lock.Lock()
+				if n%2 == 0 {
+					list.PushFront(l)
+				} else {
+					list.PushBack(l)
+				}
+				lock.Unlock()
+			}
+		})
+		list.Append(inbox.Take())
+		if list.Len() != letters {
+			t.Fatalf("%d links, want %d", list.Len(), letters)
+		}
+		left := 0
+		for _, n := range moved {
+			left += n
+		}
+		for l := list.PopFront(); l != nil; l = list.PopFront() {
+			left -= l.Owner().number
+		}
+		if left != 0 || !list.Empty() {
+			t.Errorf("%d moves were lost", left)
+		}
+	})
+}

@@ -144,6 +144,39 @@ var queueModel = porcupine.Model{
 	Equal: func(a, b any) bool { return slices.Equal(a.([]int), b.([]int)) },
 }
 
+// aQueue is what a history of a Queue needs of it.
+type aQueue interface {
+	Push(l *Link[*letter])
+	Pop() *Link[*letter]
+	Len() int
+}
+
+// recordQueue has two clients push and two pop, one of which also looks at the length.
+func recordQueue(h *history, q aQueue) {
+	together(historyClients, func(i int) {
+		for n := range 12 {
+			switch {
+			case i < 2:
+				x := newLetter()
+				x.number = i*100 + n
+				h.record(i, x.number, func() any {
+					q.Push(&x.link)
+					return 0
+				})
+			case i == 3 && n == 2:
+				h.record(i, -2, func() any { return q.Len() })
+			default:
+				h.record(i, -1, func() any {
+					if l := q.Pop(); l != nil {
+						return l.Owner().number
+					}
+					return -1
+				})
+			}
+		}
+	})
+}
+
 func TestQueueIsLinearizable(t *testing.T) {
 	atProcs(t, func(t *testing.T) {
 		for range 500 {
@@ -151,31 +184,69 @@ func TestQueueIsLinearizable(t *testing.T) {
 				q Queue[*letter]
 				h history
 			)
-			together(historyClients, func(i int) {
-				for n := range 12 {
-					switch {
-					case i < 2:
-						x := newLetter()
-						x.number = i*100 + n
-						h.record(i, x.number, func() any {
-							q.Push(&x.link)
-							return 0
-						})
-					case i == 3 && n == 2:
-						h.record(i, -2, func() any { return q.Len() })
-					default:
-						h.record(i, -1, func() any {
-							if l := q.Pop(); l != nil {
-								return l.Owner().number
-							}
-							return -1
-						})
-					}
-				}
-			})
+			recordQueue(&h, &q)
 			h.check(t, queueModel)
 		}
 	})
+}
+
+// twoQueues spreads what is pushed, as one does for speed.
+type twoQueues struct{ odd, even Queue[*letter] }
+
+func (q *twoQueues) Push(l *Link[*letter]) {
+	if l.Owner().number%2 == 0 {
+		q.even.Push(l)
+	} else {
+		q.odd.Push(l)
+	}
+}
+
+func (q *twoQueues) Pop() *Link[*letter] {
+	if l := q.even.Pop(); l != nil {
+		return l
+	}
+	return q.odd.Pop()
+}
+
+func (q *twoQueues) Len() int { return q.even.Len() + q.odd.Len() }
+
+// stackedQueue gives the newest first.
+type stackedQueue struct{ Queue[*letter] }
+
+func (q *stackedQueue) Push(l *Link[*letter]) {
+	l.mustBeFree()
+	q.lock.Lock()
+	defer q.lock.Unlock()
+	l.precede(q.first)
+	q.first = l
+	if q.last == nil {
+		q.last = l
+	}
+	q.length.Add(1)
+}
+
+// emptyQueue says that it is empty when somebody is in it.
+type emptyQueue struct{ Queue[*letter] }
+
+func (q *emptyQueue) Pop() *Link[*letter] {
+	if !q.lock.TryLock() {
+		return nil
+	}
+	yield()
+	q.lock.Unlock()
+	return q.Queue.Pop()
+}
+
+func TestWrongQueuesAreNotLinearizable(t *testing.T) {
+	for name, wrong := range map[string]func() aQueue{
+		"two in place of one":        func() aQueue { return new(twoQueues) },
+		"newest first":               func() aQueue { return new(stackedQueue) },
+		"empty because it is locked": func() aQueue { return new(emptyQueue) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			caught(t, queueModel, func(h *history) { recordQueue(h, wrong()) })
+		})
+	}
 }
 
 func TestQueueAllocatesNothing(t *testing.T) {

@@ -150,6 +150,31 @@ var refCountModel = porcupine.Model{
 	},
 }
 
+// aRefCount is what a history of a RefCount needs of it.
+type aRefCount interface {
+	Acquire() bool
+	Release() (last bool)
+	Close() (first, drained bool)
+}
+
+func recordRefCount(h *history, r aRefCount) {
+	together(historyClients, func(i int) {
+		for n := range 6 {
+			if i == 0 && n == 3 {
+				h.record(i, "close", func() any {
+					first, drained := r.Close()
+					return refCountResult{first, drained}
+				})
+				continue
+			}
+			got := h.record(i, "acquire", func() any { return refCountResult{a: r.Acquire()} })
+			if got.(refCountResult).a {
+				h.record(i, "release", func() any { return refCountResult{a: r.Release()} })
+			}
+		}
+	})
+}
+
 func TestRefCountIsLinearizable(t *testing.T) {
 	atProcs(t, func(t *testing.T) {
 		for range 500 {
@@ -157,24 +182,42 @@ func TestRefCountIsLinearizable(t *testing.T) {
 				r RefCount
 				h history
 			)
-			together(historyClients, func(i int) {
-				for n := range 6 {
-					if i == 0 && n == 3 {
-						h.record(i, "close", func() any {
-							first, drained := r.Close()
-							return refCountResult{first, drained}
-						})
-						continue
-					}
-					got := h.record(i, "acquire", func() any { return refCountResult{a: r.Acquire()} })
-					if got.(refCountResult).a {
-						h.record(i, "release", func() any { return refCountResult{a: r.Release()} })
-					}
-				}
-			})
+			recordRefCount(&h, &r)
 			h.check(t, refCountModel)
 		}
 	})
+}
+
+// hastyRefCount does not compare when it enters.
+type hastyRefCount struct{ RefCount }
+
+func (r *hastyRefCount) Acquire() bool {
+	if r.Closed() {
+		return false
+	}
+	yield()
+	r.word.Add(1)
+	return true
+}
+
+// vagueRefCount looks who is in there after it has closed.
+type vagueRefCount struct{ RefCount }
+
+func (r *vagueRefCount) Close() (first, drained bool) {
+	first, _ = r.RefCount.Close()
+	yield()
+	return first, r.Count() == 0
+}
+
+func TestWrongRefCountsAreNotLinearizable(t *testing.T) {
+	for name, wrong := range map[string]func() aRefCount{
+		"enters after Close":        func() aRefCount { return new(hastyRefCount) },
+		"drained of a moment later": func() aRefCount { return new(vagueRefCount) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			caught(t, refCountModel, func(h *history) { recordRefCount(h, wrong()) })
+		})
+	}
 }
 
 func BenchmarkRefCountAcquireRelease(b *testing.B) {

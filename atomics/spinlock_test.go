@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/anishathalye/porcupine"
 )
 
 var _ sync.Locker = (*SpinLock)(nil)
@@ -94,6 +96,103 @@ func TestSpinLockWaiterYieldsToTheHolder(t *testing.T) {
 	if d := time.Since(begin); d > 3*time.Second {
 		t.Errorf("%d handovers took %v: the waiter does not yield", 2*rounds, d)
 	}
+}
+
+// However many wait on one processor, all of them come to hold it: nobody's looks keep the holder from going on.
+func TestSpinLockServesAllWaitersOnOneProcessor(t *testing.T) {
+	before := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(before)
+	const waiters, rounds = 64, 30
+	var (
+		lock SpinLock
+		held [waiters]int
+	)
+	begin := time.Now()
+	together(waiters, func(i int) {
+		for range rounds {
+			lock.Lock()
+			held[i]++
+			runtime.Gosched() // all the others look meanwhile
+			lock.Unlock()
+		}
+	})
+	for i, n := range held {
+		if n != rounds {
+			t.Errorf("goroutine %d held it %d times", i, n)
+		}
+	}
+	if d := time.Since(begin); d > 10*time.Second { // if each waiter kept the processor until preempted: 20 minutes
+		t.Errorf("it took %v", d)
+	}
+}
+
+// The sequential specification: who holds it, 0 for nobody. Input is what client n does: n locks, -n unlocks, 10+n tries.
+var spinLockModel = porcupine.Model{
+	Init: func() any { return 0 },
+	Step: func(state, input, output any) (bool, any) {
+		holder, n := state.(int), input.(int)
+		switch {
+		case n < 0:
+			return holder == -n, 0
+		case n < 10:
+			return holder == 0, n
+		case output.(bool):
+			return holder == 0, n - 10
+		default: // it may fail only if somebody holds it
+			return holder != 0, holder
+		}
+	},
+}
+
+// aSpinLock is what a history of a SpinLock needs of it.
+type aSpinLock interface {
+	sync.Locker
+	TryLock() bool
+}
+
+func recordSpinLock(h *history, lock aSpinLock) {
+	together(historyClients, func(i int) {
+		me := i + 1
+		for n := range 8 {
+			if n%2 == i%2 {
+				h.record(i, me, func() any { lock.Lock(); return nil })
+			} else if !h.record(i, 10+me, func() any { return lock.TryLock() }).(bool) {
+				continue
+			}
+			h.record(i, -me, func() any { lock.Unlock(); return nil })
+		}
+	})
+}
+
+func TestSpinLockIsLinearizable(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		for range 500 {
+			var (
+				lock SpinLock
+				h    history
+			)
+			recordSpinLock(&h, &lock)
+			h.check(t, spinLockModel)
+		}
+	})
+}
+
+// openSpinLock looks, and then takes it.
+type openSpinLock struct{ SpinLock }
+
+func (l *openSpinLock) TryLock() bool {
+	if l.state.Load() == locked {
+		return false
+	}
+	yield()
+	l.state.Store(locked)
+	return true
+}
+
+func (l *openSpinLock) Unlock() { l.state.Store(unlocked) } // two may hold it
+
+func TestWrongSpinLockIsNotLinearizable(t *testing.T) {
+	caught(t, spinLockModel, func(h *history) { recordSpinLock(h, new(openSpinLock)) })
 }
 
 func BenchmarkLock(b *testing.B) {

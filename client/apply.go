@@ -24,11 +24,16 @@ func (b *book) apply(r *room, m, full *message) {
 	if at <= 0 || r.window.has(at, uuid) {
 		return
 	}
-	r.window.add(at, uuid)
+	if m.GetPreviousSeq() > r.window.seq && r.window.seq > 0 {
+		b.again() // something between was for us, and did not come
+		return
+	}
+	r.window.add(at, uuid, m.GetSeq())
+	b.progress(r)
 	own := b.sent.take(uuid)
 	switch {
 	case kindOf(m) == kindNewUpdateTime:
-		b.ownStored(r, own, at, uuid, full)
+		b.ownStored(r, own, m, full)
 	case kindOf(m).active():
 		out := r.read(m, b.self)
 		switch {
@@ -65,14 +70,15 @@ func (b *book) message(r *room, m Message) {
 }
 
 // ownStored takes the news that something the account did is stored.
-func (b *book) ownStored(r *room, own *sending, at int64, uuid string, full *message) {
+func (b *book) ownStored(r *room, own *sending, m, full *message) {
+	at, uuid := stamp(m)
 	switch {
 	case own != nil && own.removed != "":
 		b.removed(r, own.removed, own.how, b.self.Account, at)
 	case own != nil:
 		b.message(r, Message{
 			Room: r.info.ID, UUID: uuid, Sender: b.self.Account, SenderName: b.self.Name,
-			Time: when(at), Kind: KindText, Text: own.text, Complete: true, Own: true,
+			Time: when(at), Seq: m.GetSeq(), Kind: KindText, Text: own.text, Complete: true, Own: true,
 		})
 	case full != nil && kindOf(full).active():
 		b.message(r, r.read(full, b.self))

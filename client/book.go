@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 )
 
 // maxHeld bounds the messages that wait for a text in full, and for each join
@@ -63,6 +64,9 @@ type book struct {
 	// not in it. The stream should say so too, after what happened before; it
 	// does not if it was another program of the account that left.
 	doubts map[string]struct{}
+	// moved are rooms whose place in the log the server has not been told since
+	// it moved.
+	moved map[string]struct{}
 	// departures are from rooms that the program left before they were entered.
 	departures map[string]departure
 }
@@ -79,8 +83,9 @@ type bookConfig struct {
 	want func(room string, uuids []string)
 	// reopen replaces the stream, so that the server tells again where we are.
 	reopen func()
-	// doubt makes doubted be called a little later, while the stream lives.
-	doubt func()
+	// doubt makes doubted be called a little later, while the stream lives;
+	// moved does so with confirmed.
+	doubt, moved func()
 }
 
 type visible int
@@ -152,6 +157,7 @@ func (b *book) reset() {
 	b.epoch++
 	b.todo, b.ready, b.steps = nil, nil, nil
 	b.doubts = make(map[string]struct{})
+	b.moved = make(map[string]struct{})
 	b.downloads = make(map[string]*download)
 	b.queues = make(map[string]*queue)
 	b.opening, b.opened, b.behind, b.held, b.live, b.over = false, false, 0, 0, 0, false
@@ -249,6 +255,8 @@ func (b *book) mark(e Event) {
 		b.show(connected, e)
 	case CaughtUp:
 		b.opening, b.opened = false, !b.over // told when nothing of it is held any more
+	case GoingAway:
+		b.emit(e)
 	case Disconnected:
 		b.show(disconnected, e)
 	}
@@ -280,7 +288,9 @@ func (b *book) take(m *message) {
 		return
 	}
 	if r == nil {
-		b.stranger(id)
+		if specifics(m) != nil {
+			b.stranger(id)
+		}
 		return
 	}
 	if len(b.missing(r, m)) > 0 {
@@ -318,6 +328,10 @@ func (b *book) describe(id string, m *message) bool {
 		return true
 	}
 	delete(b.downloads, id)
+	if d.lost && b.rooms[id] != nil {
+		b.drop(id)
+		d.room.anew = true
+	}
 	if d.known == nil {
 		b.enter(d.room)
 		return true
@@ -483,6 +497,7 @@ func (b *book) entered(r *room) {
 	delete(b.doubts, id)
 	r.epoch, r.since = b.epoch, r.window.position
 	b.rooms[id] = r
+	b.progress(r)
 	b.announce(r)
 	if d, left := b.departures[id]; left {
 		delete(b.departures, id)
@@ -495,7 +510,8 @@ func (b *book) entered(r *room) {
 
 func (b *book) announce(r *room) {
 	delete(b.unsure, r.info.ID)
-	b.emit(RoomEntered{Room: r.info, Members: r.present(b.self), History: slices.Clone(r.history)})
+	b.emit(RoomEntered{Room: r.info, Members: r.present(b.self), Anew: r.anew, History: slices.Clone(r.history)})
+	r.anew = false
 }
 
 // begin notes that the program is joining a room, and reports whether it was not
@@ -612,8 +628,53 @@ func (b *book) depart(d departure) {
 	}
 }
 
-// leave forgets a room.
+// progress notes that the server may be told where r is.
+func (b *book) progress(r *room) {
+	if r.window.seq == 0 {
+		return
+	}
+	if len(b.moved) == 0 {
+		b.cfg.moved()
+	}
+	b.moved[r.info.ID] = struct{}{}
+}
+
+// confirmed is where the rooms are that have moved.
+func (b *book) confirmed() []*chatstreampb.Position {
+	var out []*chatstreampb.Position
+	for id := range b.moved {
+		if r := b.rooms[id]; r != nil && r.window.seq > 0 {
+			out = append(out, &chatstreampb.Position{ChatRoomId: id, Seq: r.window.seq, TimestampStored: r.window.position})
+		}
+	}
+	clear(b.moved)
+	return out
+}
+
+// places are positions of a bookmark, as messages that show nothing: they take
+// their turn behind the messages before.
+func places(positions []*chatstreampb.Position) []*message {
+	var out []*message
+	for _, p := range positions {
+		out = append(out, &message{
+			TimestampStored: p.GetTimestampStored(),
+			Seq:             p.GetSeq(),
+			Message: &chatpb.TypeOfChatMessage{
+				StandardMessageInfo: &chatpb.StandardChatMessageInfo{ChatRoomIdMessageSentFrom: p.GetChatRoomId()},
+			},
+		})
+	}
+	return out
+}
+
+// leave forgets a room and says so.
 func (b *book) leave(id string, e RoomLeft) {
+	b.drop(id)
+	b.emit(e)
+}
+
+// drop forgets a room.
+func (b *book) drop(id string) {
 	delete(b.rooms, id)
 	if q := b.queues[id]; q != nil {
 		for _, held := range q.entries {
@@ -622,14 +683,17 @@ func (b *book) leave(id string, e RoomLeft) {
 		delete(b.queues, id)
 	}
 	delete(b.doubts, id)
-	b.emit(e)
 }
 
 // listings is what the next stream has to be told.
 func (b *book) listings() []listing {
 	out := make([]listing, 0, len(b.rooms))
 	for id, r := range b.rooms {
-		out = append(out, listing{room: id, updated: r.window.position, viewed: max(r.viewed, -1), recent: r.window.recent})
+		l := listing{room: id, updated: r.window.position, viewed: max(r.viewed, -1), seq: r.window.seq}
+		if l.seq == 0 {
+			l.recent = r.window.recent
+		}
+		out = append(out, l)
 	}
 	slices.SortFunc(out, func(a, b listing) int { return strings.Compare(a.room, b.room) })
 	return out

@@ -16,9 +16,10 @@ func inRoomBook() (b *book, reopened *int) {
 		want:         func(string, []string) {},
 		reopen:       func() { *reopened++ },
 		doubt:        func() {},
+		moved:        func() {},
 	})
 	r := &room{info: Room{ID: "r"}, window: newWindow()}
-	r.window.add(10, "ten")
+	r.window.add(10, "ten", 0)
 	b.rooms["r"] = r
 	return b, reopened
 }
@@ -75,7 +76,7 @@ func TestDepartureThatIsHistory(t *testing.T) {
 	b, _ := inRoomBook()
 	b.begin("r")
 	again := &room{info: Room{ID: "r"}, window: newWindow()}
-	again.window.add(20, "joined again")
+	again.window.add(20, "joined again", 0)
 	b.feed(item{entered: again, began: b.epoch})
 	b.feed(item{left: &departure{room: "r", at: 15, sure: true}})
 	b.drain()
@@ -91,7 +92,7 @@ func TestDepartureFromARoomThatIsNotEnteredYet(t *testing.T) {
 	b.begin("r")
 	b.feed(item{left: &departure{room: "r", at: 21, sure: true}})
 	joined := &room{info: Room{ID: "r"}, window: newWindow()}
-	joined.window.add(20, "joined")
+	joined.window.add(20, "joined", 0)
 	b.feed(item{entered: joined, began: b.epoch})
 	b.feed(item{response: []*message{clienttest.UpdateTime("r", "", 21)}})
 	e := b.drain()
@@ -108,7 +109,7 @@ func TestRoomThatTheStreamHasNotHeardOf(t *testing.T) {
 	b.feed(item{mark: Connected{}})
 	b.begin("r")
 	joined := &room{info: Room{ID: "r"}, window: newWindow()}
-	joined.window.add(20, "joined")
+	joined.window.add(20, "joined", 0)
 	b.feed(item{entered: joined})
 	b.feed(item{mark: CaughtUp{}})
 	b.drain()

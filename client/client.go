@@ -28,6 +28,7 @@ type Client struct {
 	accounts chatstreampb.AccountServiceClient
 	commands commandspb.ChatRoomMessagesServiceClient
 	streams  streampb.StreamChatServiceClient
+	delivery chatstreampb.DeliveryServiceClient
 	conn     *grpc.ClientConn // nil unless it is our own
 }
 
@@ -121,6 +122,7 @@ func New(conn grpc.ClientConnInterface) *Client {
 		accounts: chatstreampb.NewAccountServiceClient(conn),
 		commands: commandspb.NewChatRoomMessagesServiceClient(conn),
 		streams:  streampb.NewStreamChatServiceClient(conn),
+		delivery: chatstreampb.NewDeliveryServiceClient(conn),
 	}
 }
 

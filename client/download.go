@@ -17,8 +17,9 @@ type download struct {
 	known *room
 	// newer is what happened since then.
 	newer []*message
-	// finished: the last message has come.
-	finished bool
+	// finished: the last message has come. lost: the server does not know the
+	// place in the room's log that it was told.
+	finished, lost bool
 }
 
 func newDownload(self Member, limit int, known *room) *download {
@@ -31,6 +32,9 @@ func (d *download) add(m *message) {
 	switch b := specifics(m).GetMessageBody().(type) {
 	case *chatpb.MessageSpecifics_ThisUserJoinedChatRoomStartMessage:
 		info := b.ThisUserJoinedChatRoomStartMessage.GetChatRoomInfo()
+		if b.ThisUserJoinedChatRoomStartMessage.GetPositionLost() {
+			d.lost, d.known = true, nil
+		}
 		r.info = Room{
 			ID:       info.GetChatRoomId(),
 			Name:     info.GetChatRoomName(),
@@ -56,7 +60,7 @@ func (d *download) past(m *message) {
 	if at <= 0 || r.window.has(at, m.GetMessageUuid()) {
 		return
 	}
-	r.window.add(at, m.GetMessageUuid())
+	r.window.add(at, m.GetMessageUuid(), m.GetSeq())
 	if d.known != nil {
 		if !d.known.window.has(at, m.GetMessageUuid()) {
 			d.newer = append(d.newer, m)
@@ -75,6 +79,7 @@ func (r *room) read(m *message, self Member) Message {
 		UUID:     m.GetMessageUuid(),
 		Sender:   m.GetSentByAccountId(),
 		Time:     when(m.GetTimestampStored()),
+		Seq:      m.GetSeq(),
 		Kind:     kindOf(m),
 		Complete: complete(m),
 		Own:      m.GetSentByAccountId() == self.Account,

@@ -16,6 +16,16 @@ type (
 	// CaughtUp: everything that existed when the stream opened has been handed
 	// out, and the rooms are known. What follows is live.
 	CaughtUp struct{}
+	// GoingAway: the server is shutting down, and says so before it ends the
+	// stream. Disconnected follows; the session comes back by itself.
+	GoingAway struct {
+		// RetryAfter is when, after the end of the stream, the session will be
+		// back at the earliest.
+		RetryAfter time.Duration
+		// Servers are others that could be asked, as host:port. A session stays
+		// with its own client's.
+		Servers []string
+	}
 	// Disconnected: there is no stream; the session is connecting again. It is
 	// handed out once, however many attempts it takes.
 	Disconnected struct {
@@ -31,6 +41,10 @@ type (
 type RoomEntered struct {
 	Room    Room
 	Members []Member
+	// Anew: the session was in the room, but the server does not know the place
+	// in its log up to which that was told; the room's log is another one, or was
+	// set back. What was handed out before may differ from it.
+	Anew bool
 	// History is the newest part of what happened before, as much as the session
 	// holds. Its messages are not handed out again.
 	History []Message
@@ -69,6 +83,8 @@ type Message struct {
 	Sender, SenderName string
 	// Time is when the server stored it. Times of a room strictly increase.
 	Time time.Time
+	// Seq is its place in the room's log, 0 if the server does not say.
+	Seq  uint64
 	Kind Kind
 	// Text is the text of a message of KindText. It lacks its end, or all of
 	// it, unless Complete.
@@ -147,6 +163,7 @@ type Member struct {
 
 func (Connected) event()    {}
 func (CaughtUp) event()     {}
+func (GoingAway) event()    {}
 func (Disconnected) event() {}
 func (RoomEntered) event()  {}
 func (RoomLeft) event()     {}

@@ -3,8 +3,10 @@ package client
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
 
@@ -14,6 +16,10 @@ const maxRefreshes = 3
 
 // doubtDelay is the time in which a stream that lives brings what had happened.
 const doubtDelay = 2 * time.Second
+
+// confirmDelay is about how long after an event has been handed out the server
+// is told that it was, with all that followed meanwhile.
+const confirmDelay = 5 * time.Second
 
 // keeper is the one that writes to a stream: it refreshes it in good time and
 // asks for messages in full. It is a goroutine of its own from start to wait.
@@ -55,7 +61,7 @@ func (k *keeper) run(ctx context.Context, life time.Duration) {
 	defer due.Stop()
 	retry := time.NewTimer(0)
 	defer retry.Stop()
-	var doubted <-chan time.Time
+	var doubted, confirm <-chan time.Time
 	refreshes, waiting := 0, false
 	for {
 		select {
@@ -91,6 +97,14 @@ func (k *keeper) run(ctx context.Context, life time.Duration) {
 			k.session.mu.Lock()
 			k.session.book.doubted()
 			k.session.mu.Unlock()
+		case <-k.session.moved:
+			if confirm == nil {
+				confirm = time.After(confirmDelay*3/4 + rand.N(confirmDelay/2))
+			}
+		case <-confirm:
+			if confirm = nil; k.confirm() != nil {
+				return
+			}
 		case <-k.session.lookups.wake:
 			if !k.ask(retry) {
 				return
@@ -102,6 +116,25 @@ func (k *keeper) run(ctx context.Context, life time.Duration) {
 		}
 	}
 }
+
+// confirm tells the server where the rooms are.
+func (k *keeper) confirm() error {
+	k.session.mu.Lock()
+	positions := k.session.book.confirmed()
+	k.session.mu.Unlock()
+	for chunk := range slices.Chunk(positions, maxConfirmed) {
+		if err := k.send(&streampb.ChatToServerRequest{ClientRequest: &streampb.ChatToServerRequest_Confirmation{
+			Confirmation: &chatstreampb.Confirmation{Positions: chunk},
+		}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxConfirmed bounds the positions in one request, which servers take up to 64
+// KiB of.
+const maxConfirmed = 1000
 
 // ask sends the request for full messages that is next.
 func (k *keeper) ask(retry *time.Timer) bool {

@@ -12,6 +12,8 @@ const (
 	keyVersion      = "lets_go_version"
 	keyInstallation = "installation_id"
 	keyRooms        = "chat_room_values"
+	keyPositions    = "chat_room_positions"
+	keyFeatures     = "chat_stream_features"
 
 	keyReason   = "stream_down_reason"
 	keyStatus   = "return_status"
@@ -35,7 +37,10 @@ const (
 type listing struct {
 	room            string
 	updated, viewed int64
-	recent          []Stamp
+	// seq is the place in the room's log, 0 if it is not known; recent are
+	// needed only then.
+	seq    uint64
+	recent []Stamp
 }
 
 // loginFields are the metadata that every stream needs.
@@ -45,31 +50,42 @@ func loginFields(c Credentials) []string {
 		keyToken, c.Token,
 		keyVersion, strconv.Itoa(version),
 		keyInstallation, c.InstallationID,
+		keyFeatures, features,
 	}
 }
 
-// roomsBudget is how long the value of keyRooms may be beside fields.
+// features are what we understand beyond the inherited protocol.
+const features = "bookmark" + delimiter + "go-away"
+
+// roomsBudget is how long the values of keyRooms and keyPositions may be
+// together, beside fields.
 func roomsBudget(fields []string) int {
-	budget := maxMetadata - len(keyRooms) - fieldOverhead
+	budget := maxMetadata - len(keyRooms) - len(keyPositions) - 2*fieldOverhead
 	for i := 0; i+1 < len(fields); i += 2 {
 		budget -= len(fields[i]) + len(fields[i+1]) + fieldOverhead
 	}
 	return budget
 }
 
-// roomValues is the value of keyRooms, of at most budget bytes. What does not
+// roomValues are the values of keyRooms and of keyPositions, of at most budget bytes. What does not
 // fit is left out, which costs duplicates and nothing else: first the uuids,
 // where every room keeps about equally many and the newest, then whole rooms,
 // which the server then describes as if the client had never heard of them.
-func roomValues(rooms []listing, budget int) string {
+func roomValues(rooms []listing, budget int) (values, positions string) {
 	heads := make([]string, 0, len(rooms))
+	var places strings.Builder
 	for _, l := range rooms {
 		head := l.room + delimiter +
 			strconv.FormatInt(max(l.updated, -1), 10) + delimiter +
 			strconv.FormatInt(max(l.viewed, -1), 10) + delimiter
-		if cost := len(head) + maxCount + len(delimiter); cost <= budget {
+		place := ""
+		if l.seq > 0 {
+			place = l.room + delimiter + strconv.FormatUint(l.seq, 10) + delimiter
+		}
+		if cost := len(head) + maxCount + len(delimiter) + len(place); cost <= budget {
 			budget -= cost
 			heads = append(heads, head)
+			places.WriteString(place)
 			continue
 		}
 		break
@@ -102,5 +118,5 @@ func roomValues(rooms []listing, budget int) string {
 			b.WriteString(delimiter)
 		}
 	}
-	return b.String()
+	return b.String(), places.String()
 }

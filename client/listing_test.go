@@ -41,6 +41,26 @@ func sameRooms(t interface {
 	return parsed
 }
 
+// samePlaces checks that value names the place of each of the first rooms that
+// has one.
+func samePlaces(t interface {
+	Fatalf(string, ...any)
+}, value string, listed []clienttest.KnownRoom, rooms []listing) {
+	parsed, ok := clienttest.ParsePositions(value)
+	if !ok {
+		t.Fatalf("not by the grammar: %.200q", value)
+	}
+	for _, r := range rooms[:len(listed)] {
+		if seq, named := parsed[r.room]; named != (r.seq > 0) || uint64(seq) != r.seq {
+			t.Fatalf("room %s is at %d, and named at %d", r.room, r.seq, seq)
+		}
+		delete(parsed, r.room)
+	}
+	if len(parsed) > 0 {
+		t.Fatalf("rooms that are not listed are named: %v", parsed)
+	}
+}
+
 func TestRoomValuesFollowTheGrammar(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var rooms []listing
@@ -49,6 +69,7 @@ func TestRoomValuesFollowTheGrammar(t *testing.T) {
 				room:    fmt.Sprintf("%08d", i),
 				updated: rapid.Int64Range(-1, 99_999_999_999_999).Draw(t, "updated"),
 				viewed:  rapid.Int64Range(-1, 99_999_999_999_999).Draw(t, "viewed"),
+				seq:     rapid.Uint64Range(0, 1<<40).Draw(t, "seq") * uint64(rapid.IntRange(0, 1).Draw(t, "exact")),
 			}
 			for range rapid.IntRange(0, 8).Draw(t, "uuids") {
 				l.recent = append(l.recent, Stamp{UUID: uuid.NewString()})
@@ -56,12 +77,15 @@ func TestRoomValuesFollowTheGrammar(t *testing.T) {
 			rooms = append(rooms, l)
 		}
 		budget := rapid.IntRange(0, 2000).Draw(t, "budget")
-		value := roomValues(rooms, budget)
-		if len(value) > budget {
-			t.Fatalf("%d bytes for a budget of %d", len(value), budget)
+		value, places := roomValues(rooms, budget)
+		if n := len(value) + len(places); n > budget {
+			t.Fatalf("%d bytes for a budget of %d", n, budget)
 		}
-		sameRooms(t, value, rooms)
-		for _, p := range sameRooms(t, roomValues(rooms, 1<<20), rooms) {
+		samePlaces(t, places, sameRooms(t, value, rooms), rooms)
+		value, places = roomValues(rooms, 1<<20)
+		all := sameRooms(t, value, rooms)
+		samePlaces(t, places, all, rooms)
+		for _, p := range all {
 			for _, r := range rooms {
 				if r.room == p.ID && len(r.recent) != len(p.UUIDs) {
 					t.Fatalf("uuids are left out for no reason: %+v", p)
@@ -80,12 +104,12 @@ func TestMetadataStaysBelowTheLimit(t *testing.T) {
 		}
 	}
 	fields := loginFields(Credentials{AccountID: strings.Repeat("a", 24), Token: strings.Repeat("b", 24), InstallationID: uuid.NewString()})
-	value := roomValues(rooms, roomsBudget(fields))
+	value, _ := roomValues(rooms, roomsBudget(fields))
 	size := 0
 	for key, values := range metadata.Pairs(append(fields, keyRooms, value)...) {
 		size += len(key) + len(values[0]) + fieldOverhead
 	}
-	if size > 1<<20-1024 || size < 1<<20-1024-100-300*maxCount {
+	if size > 1<<20-1024 || size < 1<<20-1024-200-300*maxCount {
 		t.Errorf("%d bytes, want just below %d", size, 1<<20-1024)
 	}
 	// Fair: no room lost many more than another that had them.
@@ -103,7 +127,7 @@ func TestRoomsThatDoNotFitAreLeftOut(t *testing.T) {
 	for i := range rooms {
 		rooms[i] = listing{room: fmt.Sprintf("%08d", i), updated: 1_700_000_000_000, viewed: 1_700_000_000_000}
 	}
-	value := roomValues(rooms, roomsBudget(nil))
+	value, _ := roomValues(rooms, roomsBudget(nil))
 	if n := len(sameRooms(t, value, rooms)); n < 10_000 || n == len(rooms) {
 		t.Errorf("%d rooms", n)
 	}
@@ -116,10 +140,12 @@ func FuzzRoomValues(f *testing.F) {
 			updated < -1 || viewed < -1 || updated > 99_999_999_999_999 || viewed > 99_999_999_999_999 {
 			return
 		}
-		rooms := []listing{{room: id, updated: updated, viewed: viewed, recent: []Stamp{{UUID: recent}}}}
-		if budget = min(budget, 1<<20); len(roomValues(rooms, budget)) > max(budget, 0) {
+		rooms := []listing{{room: id, updated: updated, viewed: viewed, seq: uint64(len(recent)), recent: []Stamp{{UUID: recent}}}}
+		budget = min(budget, 1<<20)
+		value, places := roomValues(rooms, budget)
+		if len(value)+len(places) > max(budget, 0) {
 			t.Fatal("over the budget")
 		}
-		sameRooms(t, roomValues(rooms, budget), rooms)
+		samePlaces(t, places, sameRooms(t, value, rooms), rooms)
 	})
 }

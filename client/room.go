@@ -34,6 +34,8 @@ type room struct {
 	epoch int
 	// unheard: the stream may know nothing of the room.
 	unheard bool
+	// anew: see RoomEntered.
+	anew bool
 }
 
 func (r *room) member(account string) *Member {

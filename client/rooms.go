@@ -54,7 +54,7 @@ func (s *Session) CreateRoom(ctx context.Context, name string) (Room, error) {
 	}
 	for _, m := range []*message{made.GetChatRoomCapMessage(), made.GetCurrentUserJoinedChatMessage()} {
 		if m.GetTimestampStored() > 0 {
-			r.window.add(m.GetTimestampStored(), m.GetMessageUuid())
+			r.window.add(m.GetTimestampStored(), m.GetMessageUuid(), m.GetSeq())
 		}
 	}
 	r.viewed = r.window.position

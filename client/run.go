@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
 
@@ -26,6 +27,10 @@ const (
 	// took our own attempts in another order.
 	replacedAgain = time.Minute
 )
+
+// longestRetry bounds what a server may ask for: a number that makes no sense
+// must not keep us away.
+const longestRetry = 5 * time.Minute
 
 var (
 	errReplace  = errors.New("the stream is replaced")
@@ -89,7 +94,7 @@ func (s *Session) keep() error {
 		if own {
 			replaced = time.Now()
 		}
-		if sleep(s.ctx, s.backoff.delay(failures)) != nil {
+		if sleep(s.ctx, max(s.backoff.delay(failures), end.retry)) != nil {
 			break
 		}
 		failures++
@@ -145,6 +150,8 @@ type ended struct {
 	// fresh: the login was made because the one before was refused.
 	fresh bool
 	lived time.Duration
+	// retry is how long the server asks to wait before the next stream.
+	retry time.Duration
 }
 
 // replacedBy reports whether another stream of the installation took over.
@@ -173,8 +180,12 @@ func (s *Session) stream(creds Credentials) (end ended) {
 		s.replace = nil
 		s.mu.Unlock()
 	}()
-	if values := roomValues(rooms, roomsBudget(fields)); values != "" {
+	values, positions := roomValues(rooms, roomsBudget(fields))
+	if values != "" {
 		fields = append(fields, keyRooms, values)
+	}
+	if positions != "" {
+		fields = append(fields, keyPositions, positions)
 	}
 	ctx = metadata.AppendToOutgoingContext(ctx, fields...)
 
@@ -217,6 +228,15 @@ func (s *Session) stream(creds Credentials) (end ended) {
 			s.lookups.answer(r.RequestFullMessageInfoResponse)
 		case *streampb.ChatToClientResponse_RefreshChatStreamResponse:
 			k.answered(r.RefreshChatStreamResponse)
+		case *streampb.ChatToClientResponse_Bookmark:
+			err = s.inbox.put(ctx, places(r.Bookmark.GetPositions()))
+		case *streampb.ChatToClientResponse_GoAway:
+			if r.GoAway.GetReason() == chatstreampb.GoAway_REASON_TIME_UP {
+				cancel(errReplace)
+				break
+			}
+			end.retry = min(time.Duration(r.GoAway.GetRetryAfterMillis())*time.Millisecond, longestRetry)
+			s.inbox.push(item{mark: GoingAway{RetryAfter: end.retry, Servers: r.GoAway.GetServers()}})
 		}
 		if err != nil {
 			end.err = endError(ctx, nil, err)

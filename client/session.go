@@ -26,8 +26,8 @@ type Session struct {
 	inbox   *inbox
 	lookups *lookups
 	taking  atomic.Bool
-	// doubts wakes the keeper: see book.doubts.
-	doubts chan struct{}
+	// doubts and moved wake the keeper: see book.doubts, book.moved.
+	doubts, moved chan struct{}
 
 	mu   sync.Mutex
 	book *book
@@ -102,9 +102,11 @@ func (c *Client) Open(creds Credentials, opts ...SessionOption) (*Session, error
 		inbox:   newInbox(),
 		lookups: newLookups(),
 		doubts:  make(chan struct{}, 1),
+		moved:   make(chan struct{}, 1),
 		done:    make(chan struct{}),
 	}
 	cfg.book.want, cfg.book.reopen, cfg.book.doubt = s.want, s.reopen, func() { signal(s.doubts) }
+	cfg.book.moved = func() { signal(s.moved) }
 	s.book = newBook(Member{Account: creds.AccountID, Name: creds.Name}, cfg.book)
 	if cfg.resume != nil {
 		if err := s.book.restore(*cfg.resume); err != nil {

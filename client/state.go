@@ -19,6 +19,9 @@ type RoomState struct {
 	// Position is the time of the last event that was handed out, Observed when
 	// the user looked at the room last, both in Unix milliseconds.
 	Position int64 `json:"position"`
+	// Seq is the place of that event in the room's log, 0 if the server did not
+	// say.
+	Seq uint64 `json:"seq,omitempty"`
 	// Floor is the time up to which everything was handed out, whatever is in
 	// Recent.
 	Floor    int64 `json:"floor"`
@@ -37,7 +40,7 @@ func (s *Session) State() State {
 	out := State{Account: s.account}
 	for _, l := range s.book.listings() {
 		r := s.book.rooms[l.room]
-		rs := RoomState{Room: r.info, Position: r.window.position, Floor: r.window.floor, Observed: r.viewed, Recent: slices.Clone(r.window.recent)}
+		rs := RoomState{Room: r.info, Position: r.window.position, Seq: r.window.seq, Floor: r.window.floor, Observed: r.viewed, Recent: slices.Clone(r.window.recent)}
 		for _, m := range r.members {
 			rs.Members = append(rs.Members, *m)
 		}
@@ -56,11 +59,11 @@ func (b *book) restore(state State) error {
 		for _, m := range rs.Members {
 			r.admit(m)
 		}
-		r.window.add(rs.Position, "")
+		r.window.add(rs.Position, "", rs.Seq)
 		r.window.floor = max(r.window.floor, rs.Floor)
 		for _, s := range rs.Recent {
 			if s.Time <= rs.Position {
-				r.window.add(s.Time, s.UUID)
+				r.window.add(s.Time, s.UUID, rs.Seq)
 			}
 		}
 		r.since = r.window.position

@@ -16,8 +16,10 @@ const (
 // that is everything up to position; with one that stores in another order, a
 // late message is told from a duplicate.
 type window struct {
-	// position is the time of the newest message, -1 for none.
+	// position is the time of the newest message, -1 for none; seq its place in
+	// the room's log, 0 if the server does not say.
 	position int64
+	seq      uint64
 	floor    int64
 	recent   []Stamp
 	set      map[string]struct{}
@@ -47,8 +49,10 @@ func (w *window) has(at int64, uuid string) bool {
 }
 
 // add remembers a message that is being handed out.
-func (w *window) add(at int64, uuid string) {
-	w.position = max(w.position, at)
+func (w *window) add(at int64, uuid string, seq uint64) {
+	if at >= w.position {
+		w.position, w.seq = at, seq
+	}
 	if uuid != "" {
 		w.recent = append(w.recent, Stamp{UUID: uuid, Time: at})
 		w.set[uuid] = struct{}{}

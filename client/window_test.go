@@ -9,8 +9,8 @@ import (
 
 func TestWindowTellsDuplicatesFromLateMessages(t *testing.T) {
 	w := newWindow()
-	w.add(100_000, "a")
-	w.add(110_000, "b")
+	w.add(100_000, "a", 0)
+	w.add(110_000, "b", 0)
 	for _, c := range []struct {
 		at   int64
 		uuid string
@@ -39,7 +39,7 @@ func TestWindowKeepsTheLastTwentySeconds(t *testing.T) {
 			at += rapid.Int64Range(1, 3000).Draw(t, "gap")
 			u := fmt.Sprint(i)
 			added[u] = at
-			w.add(at, u)
+			w.add(at, u, 0)
 		}
 		for u, at := range added {
 			if !w.has(at, u) {
@@ -60,7 +60,7 @@ func TestWindowKeepsTheLastTwentySeconds(t *testing.T) {
 func TestWindowIsBounded(t *testing.T) {
 	w := newWindow()
 	for i := range maxRecent + 1000 {
-		w.add(int64(1_000_000+i), fmt.Sprint(i))
+		w.add(int64(1_000_000+i), fmt.Sprint(i), 0)
 	}
 	if len(w.recent) != maxRecent || len(w.set) != maxRecent {
 		t.Errorf("%d and %d are kept", len(w.recent), len(w.set))

@@ -15,7 +15,7 @@ type audience struct {
 }
 
 // has reports whether account is to see the event.
-func (a audience) has(account string) bool {
+func (a *audience) has(account string) bool {
 	return !a.private || a.accounts[0] == account || a.accounts[1] == account
 }
 
@@ -44,4 +44,7 @@ func audienceOf(e *room.Event) audience {
 }
 
 // IsFor reports whether e is for account, who is in the room.
-func IsFor(e *room.Event, account string) bool { return audienceOf(e).has(account) }
+func IsFor(e *room.Event, account string) bool {
+	a := audienceOf(e)
+	return a.has(account)
+}

@@ -179,6 +179,8 @@ type user struct {
 type told struct {
 	client *client
 	listed map[string]uint64
+	// exact are rooms of which it named the place.
+	exact map[string]bool
 }
 
 func newWorld(r *rig, rng *rand.Rand) *world {
@@ -305,6 +307,10 @@ func (w *world) text(id string, u *user) {
 	if w.rng.IntN(30) == 0 {
 		size = room.MaxText // a page is bounded by bytes, too
 	}
+	if w.rng.IntN(6) == 0 {
+		w.append(id, room.Post{UUID: nextUUID(), Sender: account(u.who), Kind: kindInvite, Body: inviteBody(w.rng.IntN(len(w.users)))})
+		return
+	}
 	w.append(id, room.Post{UUID: nextUUID(), Sender: account(u.who), Kind: room.KindText, Body: textBody(strings.Repeat("x", size))})
 }
 
@@ -320,7 +326,7 @@ func (w *world) connect(u *user, ended bool) {
 		}
 		w.takeIn(u)
 	}
-	s := &told{listed: map[string]uint64{}}
+	s := &told{listed: map[string]uint64{}, exact: map[string]bool{}}
 	var known []KnownRoom
 	for id, seq := range u.rooms {
 		if w.rng.IntN(8) == 0 {
@@ -331,9 +337,13 @@ func (w *world) connect(u *user, ended bool) {
 		if seq > 0 {
 			k.Updated = w.log(id)[seq-1].Time
 		}
+		if w.rng.IntN(2) == 0 {
+			k.Exact, k.Seq = true, seq
+			s.exact[id] = true
+		}
 		known = append(known, k)
 	}
-	s.client = w.r.connect(u.who, known...)
+	s.client = w.r.connectAs(newFakeConn(), u.who, Features{Bookmark: w.rng.IntN(2) == 0, GoAway: w.rng.IntN(2) == 0}, known...)
 	u.conn, u.seen = s.client, 0
 	u.streams = append(u.streams, s)
 	w.stats.Streams++
@@ -461,6 +471,9 @@ func (w *world) check() {
 		for _, id := range w.rooms {
 			log := w.log(id)
 			at, in := u.rooms[id]
+			for in && at < uint64(len(log)) && !IsFor(&log[at], account(u.who)) {
+				at++
+			}
 			if present := w.r.log.states[id].Present(account(u.who)); present && (!in || at != uint64(len(log))) {
 				t.Errorf("user %d is in room %s with %d events; the device believes %v, and has %d", u.who, id, len(log), in, at)
 			}
@@ -486,6 +499,14 @@ func (w *world) checkStream(u *user, nth int, s *told) {
 	described := map[string]bool{}
 	for id, seq := range s.listed {
 		at[id] = seq
+	}
+	// next is the first event after seq that is for the account.
+	next := func(id string, seq uint64) uint64 {
+		log := w.log(id)
+		for seq < uint64(len(log)) && !IsFor(&log[seq], me) {
+			seq++
+		}
+		return seq + 1
 	}
 	live := map[string]uint64{}
 	started := false
@@ -516,12 +537,21 @@ func (w *world) checkStream(u *user, nth int, s *told) {
 				continue
 			}
 			last, known := at[id]
+			if m.GetSeq() != e.Seq || m.GetPreviousSeq() >= e.Seq || next(id, m.GetPreviousSeq()) != e.Seq {
+				bad("%d says it is %d behind %d", e.Seq, m.GetSeq(), m.GetPreviousSeq())
+			}
+			if known && m.GetPreviousSeq() > last && !(e.Target == me && e.Action == room.Add) && next(id, last) != e.Seq {
+				bad("%d says it is behind %d, which %d is not", e.Seq, m.GetPreviousSeq(), last)
+			}
+			if !IsFor(&e, me) {
+				bad("%d is for others", e.Seq)
+			}
 			if e.Target == me && e.Action == room.Remove {
 				w.stats.Removals++
 			}
 			if !started {
 				w.stats.Initial++
-				if !known || e.Seq != last+1 {
+				if !known || next(id, last) != e.Seq {
 					bad("initialized with %d after %d", e.Seq, last)
 				}
 				at[id] = e.Seq
@@ -529,12 +559,10 @@ func (w *world) checkStream(u *user, nth int, s *told) {
 			}
 			w.stats.Live++
 			own := e.Target == me && e.Action == room.Add
-			// A stay may be told twice, from its join on: when the room had been
-			// healed ahead of Watch, left, and is loaded again when Watch shows it.
-			if before, ok := live[id]; ok && e.Seq <= before && !own {
+			if before, ok := live[id]; ok && e.Seq <= before {
 				bad("%d was told after %d", e.Seq, before)
 			}
-			if !own && (!known || e.Seq > last+1) {
+			if !own && (!known || e.Seq > next(id, last)) || s.exact[id] && known && e.Seq <= last {
 				bad("%d was told after %d", e.Seq, last)
 			}
 			if !own && !stays[id][e.Seq] {

@@ -43,6 +43,13 @@ type hostedRoom struct {
 	// the joins among these, by account, whose removal is yet to be shown.
 	loaded uint64
 	stays  map[string]uint64
+	// late is the last event that Watch showed after it had passed.
+	late uint64
+	// returned are accounts that were in the room before it was loaded, and have
+	// joined again since. What Watch has yet to show of the time before comes too
+	// late for their streams: what is later has been sent, and the answer to the
+	// second join held what came before it.
+	returned map[string]struct{}
 	// waiting are subscribers that came before the state did.
 	waiting []waiter
 	// parked are events that came too early. If there were too many, some were
@@ -85,6 +92,7 @@ func newHostedRoom(e *Engine, id string) *hostedRoom {
 		byAccount: make(map[string]*subscription),
 		parked:    make(map[uint64]room.Event),
 		stays:     make(map[string]uint64),
+		returned:  make(map[string]struct{}),
 		gone:      make(map[string]Device),
 	}
 	h.tail.total = &e.tailBytes
@@ -253,6 +261,10 @@ func (h *hostedRoom) park(e room.Event) {
 // removed is told and then no more.
 func (h *hostedRoom) pass(e room.Event) {
 	if e.Action == room.Add {
+		if m, known := h.state.Member(e.Target); known && m.Position <= h.loaded {
+			h.returned[e.Target] = struct{}{}
+			delete(h.stays, e.Target)
+		}
 		if ref, ok := h.engine.registry.Acquire(e.Target); ok {
 			h.subscribe(ref.Stream(), e.Seq-1, forever)
 			ref.Release()

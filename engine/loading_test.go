@@ -131,7 +131,8 @@ func TestTwoStaysThatAreOverAreToldOneByOne(t *testing.T) {
 }
 
 // The room has nobody but a stay whose removal is yet to be shown: it must not
-// leave before that, and if Watch has lost it, it is over all the same.
+// leave before that. If Watch has lost it, nobody knows which of the removals since
+// was the stay's: the stream must come again.
 func TestRoomStaysUntilTheRemovalIsShown(t *testing.T) {
 	for _, lost := range []bool{false, true} {
 		t.Run(fmt.Sprintf("lost=%v", lost), func(t *testing.T) {
@@ -150,8 +151,14 @@ func TestRoomStaysUntilTheRemovalIsShown(t *testing.T) {
 					r.log.release()
 				}
 				r.pass(soon)
+				if lost {
+					want = nil
+				}
 				if got := times(bob.live()); !slices.Equal(got, want) {
 					t.Errorf("bob got %v, want %v", got, want)
+				}
+				if bob.closed.Load() != lost {
+					t.Errorf("bob's stream has ended: %v", !lost)
 				}
 				if n := r.Stats().Rooms; n != 0 {
 					t.Errorf("%d rooms are hosted", n)

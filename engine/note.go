@@ -24,8 +24,11 @@ type eventsNote struct {
 
 func (n *eventsNote) apply(h *hostedRoom) {
 	for _, e := range n.events {
+		if h.ready && e.Seq > h.loaded {
+			clear(h.returned) // Watch has shown all that was before
+		}
 		if h.ready && e.Seq <= h.state.Seq {
-			h.late(e)
+			h.takeLate(e)
 		} else {
 			h.offer(e)
 		}
@@ -162,7 +165,7 @@ func (n *loadedNote) apply(h *hostedRoom) {
 	early := slices.SortedFunc(maps.Values(h.parked), func(a, b room.Event) int { return cmp.Compare(a.Seq, b.Seq) })
 	clear(h.parked)
 	for len(early) > 0 && early[0].Seq <= h.state.Seq {
-		h.late(early[0])
+		h.takeLate(early[0])
 		early = early[1:]
 	}
 	for _, w := range h.waiting {
@@ -177,13 +180,19 @@ func (n *loadedNote) apply(h *hostedRoom) {
 	}
 }
 
-// late takes up an event that Watch shows, and that was part of the state when
+// takeLate takes up an event that Watch shows, and that was part of the state when
 // the room was loaded, or has passed since. A join among these must reach who
 // joined, and so must what followed it, up to the removal if there was one: until
 // when is known once that is shown, too, and Watch shows it after the join.
-func (h *hostedRoom) late(e room.Event) {
+func (h *hostedRoom) takeLate(e room.Event) {
+	if e.Seq != h.late+1 {
+		h.endStays() // what was left out may have been their ends
+	}
+	h.late = e.Seq
 	m, _ := h.state.Member(e.Target)
+	_, returned := h.returned[e.Target]
 	switch {
+	case returned && e.Seq <= h.loaded:
 	case e.Action == room.Add && e.Seq <= h.loaded && e.Seq == m.Changed:
 		h.subscribeLate(e.Target, e.Seq-1, forever)
 	case e.Action == room.Add && e.Seq <= h.loaded:
@@ -192,6 +201,16 @@ func (h *hostedRoom) late(e room.Event) {
 		h.subscribeLate(e.Target, h.stays[e.Target]-1, e.Seq)
 		delete(h.stays, e.Target)
 	}
+}
+
+// endStays gives up the stays whose ends are not going to be shown. They are not
+// known either, since there may have been another join before the last removal: so
+// these streams must come again.
+func (h *hostedRoom) endStays() {
+	for account := range h.stays {
+		h.engine.EndAccountWith(account, chatpb.ReturnStatus_DATABASE_DOWN)
+	}
+	clear(h.stays)
 }
 
 func (h *hostedRoom) subscribeLate(account string, seq, until uint64) {
@@ -236,13 +255,7 @@ func (n *healNote) apply(h *hostedRoom) {
 		return
 	}
 	if n.force {
-		// The ends of these will not be shown any more.
-		for account, seq := range h.stays {
-			if m, _ := h.state.Member(account); !m.Present() {
-				h.subscribeLate(account, seq-1, m.Changed)
-			}
-		}
-		clear(h.stays)
+		h.endStays()
 	} else {
 		h.healing = false
 	}

@@ -177,3 +177,23 @@ func refreshRequest(s *Stream) *streampb.ChatToServerRequest {
 		RefreshChatStream: &streampb.RefreshChatStreamRequest{},
 	}}
 }
+
+// A stream that is never idle must not keep what it could have said when it was.
+func TestStaysThatAreOverAreNotKeptForABookmark(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		r.create(roomA, 0)
+		r.join(roomA, 1)
+		carl := r.modern(2)
+		for range 50 {
+			r.join(roomA, 2)
+			r.invite(roomA, 0, 1)
+			r.leave(roomA, 2)
+			r.settle()
+		}
+		carl.cancel()
+		r.settle()
+		if n := len(carl.stream.turn.skipped); n != 0 {
+			t.Errorf("%d are kept", n)
+		}
+	})
+}

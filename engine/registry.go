@@ -57,13 +57,21 @@ func (r Ref) Stream() *Stream { return r.stream }
 func (r Ref) Release() { r.stream.release() }
 
 // Acquire returns a reference to the account's stream, unless it has none or
-// that is ending.
+// that has come to its end. One that came to its end after it had been found has
+// most likely been replaced: so the account is without a stream only if the same
+// one is still there.
 func (r *Registry) Acquire(account string) (Ref, bool) {
-	s, ok := r.streams.Load(account)
-	if !ok || !s.acquire() {
-		return Ref{}, false
+	var over *Stream
+	for {
+		s, ok := r.streams.Load(account)
+		if !ok || s == over {
+			return Ref{}, false
+		}
+		if s.acquire() {
+			return Ref{s}, true
+		}
+		over = s
 	}
-	return Ref{s}, true
 }
 
 // leave takes s out, unless a newer stream has taken its place.

@@ -129,3 +129,43 @@ func TestOlderStreamIsNotSubscribedInPlaceOfANewerOne(t *testing.T) {
 		}
 	})
 }
+
+// An account that always has a stream which is not ending is never found without
+// one, however fast its streams replace each other.
+func TestAcquireFindsTheStreamThatTookThePlace(t *testing.T) {
+	atProcs(t, func(t *testing.T) {
+		g := newRegistry()
+		open := func() *Stream {
+			s := &Stream{account: account(0), ended: make(chan struct{}), drained: make(chan struct{})}
+			g.Replace(s)
+			return s
+		}
+		before := open()
+		var over sync.WaitGroup
+		done := make(chan struct{})
+		for range 2 {
+			over.Go(func() {
+				for missed := 0; ; {
+					ref, ok := g.Acquire(account(0))
+					if ok {
+						ref.Release()
+					} else if missed++; missed == 1 {
+						t.Error("no stream was found")
+					}
+					select {
+					case <-done:
+						return
+					default:
+					}
+				}
+			})
+		}
+		for range 20_000 {
+			now := open()
+			before.refs.Close()
+			before = now
+		}
+		close(done)
+		over.Wait()
+	})
+}

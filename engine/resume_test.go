@@ -15,13 +15,17 @@ import (
 // these two only.
 func (r *rig) invite(id string, who, invited int) room.Event {
 	r.t.Helper()
+	return r.do(id, room.Post{UUID: nextUUID(), Sender: account(who), Kind: kindInvite, Body: inviteBody(invited)})[0]
+}
+
+func inviteBody(invited int) []byte {
 	body, err := proto.Marshal(&chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_InviteMessage{
 		InviteMessage: &chatpb.InviteChatMessage{InvitedUserAccountOid: account(invited), InvitedUserName: "somebody"},
 	}})
 	if err != nil {
-		r.t.Fatal(err)
+		panic(err)
 	}
-	return r.do(id, room.Post{UUID: nextUUID(), Sender: account(who), Kind: kindInvite, Body: body})[0]
+	return body
 }
 
 // seqs are the places in the log that messages say they have.
@@ -82,6 +86,59 @@ func TestExactResumeAtTheEndGivesNothing(t *testing.T) {
 		place := r.text(roomA, 0, "the last one")
 		if ada := r.connected(0, at(place)); len(ada.initial()) != 0 {
 			t.Errorf("got %v", ada.initial())
+		}
+	})
+}
+
+// A client may have more of a room than the server it comes to has been shown:
+// by its join, or from another server. Its place is not lost, and it is not told
+// again what it has.
+func TestClientAheadOfTheRoomHere(t *testing.T) {
+	for name, known := range map[string]func(e room.Event) KnownRoom{
+		"exact": at,
+		"exact, without a time": func(e room.Event) KnownRoom {
+			return KnownRoom{Room: e.Room, Updated: -1, Viewed: -1, Exact: true, Seq: e.Seq}
+		},
+		"by time": func(e room.Event) KnownRoom { return KnownRoom{Room: e.Room, Updated: e.Time, Viewed: -1} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Config{}, func(r *rig) {
+				r.create(roomA, 0)
+				r.connected(0) // the room is hosted
+				r.settle()
+				r.log.hold()
+				r.join(roomA, 1)
+				place := r.text(roomA, 0, "known from elsewhere")
+				bob := r.connected(1, known(place))
+				if got := bob.initial(); len(got) != 0 {
+					t.Errorf("told %v", got)
+				}
+				r.log.release()
+				next := r.text(roomA, 0, "what follows")
+				r.settle()
+				if got := bob.live(); len(got) != 1 || got[0].GetSeq() != next.Seq || got[0].GetPreviousSeq() != place.Seq {
+					t.Errorf("live: %v", got)
+				}
+			})
+		})
+	}
+}
+
+// A time that no event has says nothing of what the client has: better told
+// twice than missed.
+func TestClientAheadOfTheClockMissesNothing(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		r.create(roomA, 0)
+		r.join(roomA, 1)
+		r.connected(0)
+		r.settle()
+		r.log.hold()
+		text := r.text(roomA, 0, "stored, and not shown yet")
+		bob := r.connected(1, KnownRoom{Room: roomA, Updated: text.Time + 1000, Viewed: -1})
+		r.log.release()
+		r.settle()
+		if got := seqs(bob.live()); !slices.Equal(got, []uint64{text.Seq}) {
+			t.Errorf("got %v", got)
 		}
 	})
 }

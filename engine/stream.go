@@ -79,6 +79,9 @@ type turnState struct {
 	// back when it ends. A later stay in the same room hangs on the earlier
 	// one's next.
 	rooms map[string]*subscription
+	// over is how far stays in rooms were told that have been written to their
+	// end: the newest few, since a room may come to show a stay once more.
+	over map[string]uint64
 	// fetching is the subscription that has, or waits for, a page from the
 	// store: one at a time, so that memory does not grow with rooms.
 	fetching *subscription
@@ -104,6 +107,7 @@ func newStream(e *Engine, r Request) *Stream {
 		replySlots:   make(chan struct{}, e.cfg.Replies),
 	}
 	s.turn.rooms = make(map[string]*subscription)
+	s.turn.over = make(map[string]uint64)
 	s.slot.Init(e.pool, s)
 	s.timer = time.AfterFunc(never, s.timeUp)
 	s.timer.Stop() // until startTimer

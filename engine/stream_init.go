@@ -96,7 +96,34 @@ func (s *Stream) initialize(ctx context.Context, known []KnownRoom) error {
 		ServerResponse: &streampb.ChatToClientResponse_InitialConnectionMessagesCompleteResponse{
 			InitialConnectionMessagesCompleteResponse: &streampb.InitialConnectionMessagesCompleteResponse{},
 		},
-	}, func() { s.turn.live = true }, s.live)
+	}, in.goLive, s.live)
+}
+
+// goLive makes the stream serve its rooms. Called by the turn, which owns the
+// subscriptions, with the end of the initialization in hand.
+func (in *initialization) goLive() {
+	for _, b := range in.begun {
+		// An earlier stay, which was shown late, has been told with the history.
+		if head := in.s.turn.rooms[b.sub.room.id]; head != nil {
+			head.skipTo(b.sub.start)
+		}
+		if b.exact > 0 {
+			b.sub.confirm(b.exact)
+			b.sub.skipTo(b.exact)
+		}
+		if b.told < b.sub.start {
+			b.sub.told = b.told
+		}
+	}
+	in.s.turn.live = true
+}
+
+// begun is what the initialization has told of a room in which sub goes on.
+type begun struct {
+	sub *subscription
+	// told is the place up to which the client has been told, exact the one that
+	// it has by its own account, 0 for none.
+	told, exact uint64
 }
 
 // live is called when the end of the initialization has been handed to the
@@ -117,6 +144,7 @@ type initialization struct {
 
 	elements []*Element
 	bytes    int
+	begun    []begun
 }
 
 func (in *initialization) rooms(known []KnownRoom) error {
@@ -255,25 +283,37 @@ func (in *initialization) ask(id string) (*subscribed, error) {
 }
 
 // follows reports whether the room's log goes on where the client says that it
-// is. It does not if the client's position comes from another log.
+// is. It does not if the client's position comes from another log. The room
+// itself may be behind the client, who was told by the answer to a call or by
+// another server: the store decides.
 func (in *initialization) follows(sub *subscribed) (bool, error) {
 	known := sub.known
 	switch {
 	case !known.Exact || known.Seq == 0:
 		return true, nil
-	case known.Seq > sub.from:
-		return false, nil
-	case known.Updated < 0:
+	case known.Seq <= sub.state.Seq && known.Updated < 0:
 		return true, nil
 	case known.Seq == sub.state.Seq:
 		return known.Updated == sub.state.Time, nil
 	}
+	stored, err := in.timeOf(sub.state.ID, known.Seq)
+	return stored > 0 && (known.Updated < 0 || known.Updated == stored), err
+}
+
+// timeOf returns the time of the event numbered seq, 0 if there is none.
+func (in *initialization) timeOf(id string, seq uint64) (int64, error) {
 	var events []room.Event
 	err := in.store(func(ctx context.Context) (err error) {
-		events, err = in.s.engine.store.Events(ctx, sub.state.ID, known.Seq-1, store.Page{Events: 1})
+		events, err = in.s.engine.store.Events(ctx, id, seq-1, store.Page{Events: 1})
 		return err
 	})
-	return len(events) > 0 && events[0].Seq == known.Seq && events[0].Time == known.Updated, err
+	switch {
+	case err != nil: // events is still the job's
+		return 0, err
+	case len(events) == 0 || events[0].Seq != seq:
+		return 0, nil
+	}
+	return events[0].Time, nil
 }
 
 // unknownRoom tells a client of a room that it did not list, or of which it
@@ -297,10 +337,10 @@ func (in *initialization) unknownRoom(sub *subscribed, lost bool) error {
 			return err
 		}
 	}
-	if err := in.history(sub, 0, formUnknown, nil); err != nil {
+	if _, err := in.history(sub, 0, formUnknown, nil); err != nil {
 		return err
 	}
-	sub.sub.told = sub.from // says the end
+	in.begun = append(in.begun, begun{sub: sub.sub, told: sub.from})
 	return in.message(ShowRoomEnd(sub.state.ID, in.s.account, sub.from))
 }
 
@@ -321,9 +361,6 @@ func (in *initialization) missed(sub *subscribed) error {
 	}); err != nil {
 		return err
 	}
-	if known.Exact {
-		sub.sub.confirm(after)
-	}
 	if seen.Viewed > max(known.Viewed, 0) {
 		if err := in.message(observedTime(id, in.s.account, seen.Viewed)); err != nil {
 			return err
@@ -333,13 +370,29 @@ func (in *initialization) missed(sub *subscribed) error {
 	for _, uuid := range known.Exclude {
 		exclude[uuid] = true
 	}
-	return in.history(sub, after, formMissed, exclude)
+	exact := known.Seq
+	if !known.Exact && after > sub.from {
+		// Ahead of the room, or only of the clock: then what is stored from now
+		// on is before that time, too, and not known.
+		stored, err := in.timeOf(id, after)
+		if err != nil {
+			return err
+		}
+		if stored == known.Updated {
+			exact = after
+		}
+	}
+	told, err := in.history(sub, after, formMissed, exclude)
+	in.begun = append(in.begun, begun{sub: sub.sub, told: told, exact: exact})
+	return err
 }
 
-// history sends the events after `after` up to where the subscription begins.
-func (in *initialization) history(sub *subscribed, after uint64, form Form, exclude map[string]bool) error {
-	told := after
-	err := in.read(sub.state.ID, after, sub.from, func(events []room.Event) error {
+// history sends the events after `after` up to where the subscription begins,
+// and returns the number of the last one sent, or not sent because the client
+// has it.
+func (in *initialization) history(sub *subscribed, after uint64, form Form, exclude map[string]bool) (told uint64, err error) {
+	told = after
+	err = in.read(sub.state.ID, after, sub.from, func(events []room.Event) error {
 		for i := range events {
 			e := &events[i]
 			if !IsFor(e, in.s.account) {
@@ -357,10 +410,7 @@ func (in *initialization) history(sub *subscribed, after uint64, form Form, excl
 		}
 		return nil
 	})
-	// The turn serves the subscription only behind what the handler still has
-	// to push.
-	sub.sub.told = told
-	return err
+	return told, err
 }
 
 // read gives use the events after `after` up to end, page by page.

@@ -34,7 +34,7 @@ func (b *bookmark) fill(s *Stream, out *builder) outcome {
 	m := &chatstreampb.Bookmark{}
 	for _, sub := range t.skipped {
 		sub.noted = false
-		if sub.finished || sub.cursor == sub.told {
+		if sub.cursor == sub.told {
 			continue
 		}
 		m.Positions = append(m.Positions, &chatstreampb.Position{

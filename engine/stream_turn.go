@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/chatstream/chatstream/atomics"
@@ -47,11 +48,10 @@ func (s *Stream) Turn() {
 // write composes one response and sends it, if there was anything to say.
 func (s *Stream) write() bool {
 	out := &s.turn.out
-	s.compose(out)
-	if out.empty() {
+	defer out.reset()
+	if s.compose(out); out.empty() {
 		return true
 	}
-	defer out.reset()
 	out.response(&s.turn.response)
 	if err := s.conn.Send(&s.turn.response); err != nil {
 		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
@@ -153,8 +153,12 @@ func (s *Stream) adoptSubscription(sub *subscription) bool {
 		}
 	}
 	s.turn.rooms[sub.room.id] = sub
+	sub.skipTo(s.turn.over[sub.room.id])
 	return true
 }
+
+// maxOver bounds turnState.over.
+const maxOver = 64
 
 // finishSubscription forgets sub, which has been written to its end, and goes
 // on with the next stay in that room, if there is one.
@@ -164,16 +168,27 @@ func (s *Stream) finishSubscription(sub *subscription) {
 		return
 	}
 	sub.finished = true
+	if sub.noted {
+		t.skipped = slices.DeleteFunc(t.skipped, func(s *subscription) bool { return s == sub })
+	}
 	if sub.page != nil {
 		sub.page = nil
 		s.pageDone()
 	}
+	if len(t.over) == maxOver {
+		for id := range t.over {
+			delete(t.over, id) // any: it costs a duplicate at worst
+			break
+		}
+	}
+	t.over[sub.room.id] = sub.cursor
 	next := sub.next
 	if sub.next = nil; next == nil {
 		delete(t.rooms, sub.room.id)
 		return
 	}
 	t.rooms[sub.room.id] = next
+	next.skipTo(sub.cursor)
 	t.ready.PushBack(&next.Link) // it is dirty since it came
 }
 

@@ -79,13 +79,19 @@ func (sub *subscription) fill(s *Stream, out *builder) outcome {
 		if e == nil {
 			break // evicted just now: the next time round reads it
 		}
-		if el := e.forAccount(s.account); el == nil {
+		switch el := e.forAccount(s.account); {
+		case el == nil:
 			sub.skip(e)
-		} else if !sub.give(e, el, out) {
+		case sub.told == e.seq-1 && out.takes(fieldNewMessages, len(el.Bytes)):
+			out.add(fieldNewMessages, el)
+			sub.told = e.seq
+		case !sub.bridge(e, el, out):
+			out.comes(sub)
 			return sub.again(front)
 		}
 		sub.advance()
 	}
+	out.comes(sub)
 	if sub.cursor < end {
 		return sub.again(back)
 	}
@@ -95,20 +101,22 @@ func (sub *subscription) fill(s *Stream, out *builder) outcome {
 	return done
 }
 
-// give adds el, which shows e, to out, and reports whether there was room.
-func (sub *subscription) give(e *entry, el *Element, out *builder) bool {
-	if sub.told != e.seq-1 {
-		var err error
-		if el, err = el.behind(sub.told, sub.room.engine.cfg.Box); err != nil {
-			sub.stream.End(failed(chatpb.ReturnStatus_LG_ERROR))
-			return false
-		}
+// bridge adds el, which shows e, to out, made to say what came before it for
+// this client, and reports whether it did: there is none to make where that is
+// the event before, and then there was no room.
+func (sub *subscription) bridge(e *entry, el *Element, out *builder) bool {
+	if sub.told == e.seq-1 {
+		return false
+	}
+	el, err := el.behind(sub.told, sub.room.engine.cfg.Box)
+	if err != nil {
+		sub.stream.End(failed(chatpb.ReturnStatus_LG_ERROR))
+		return false
 	}
 	if !out.takes(fieldNewMessages, len(el.Bytes)) {
 		return false
 	}
 	out.add(fieldNewMessages, el)
-	out.comes(sub)
 	sub.told = e.seq
 	return true
 }
@@ -132,6 +140,15 @@ func (sub *subscription) peek() *entry {
 		return sub.page[0]
 	}
 	return sub.room.tail.get(sub.cursor + 1)
+}
+
+// skipTo begins behind seq, up to where the client has been told already: the
+// same stay was shown to the stream before. That happens when a room had been
+// healed ahead of Watch, left, and is loaded again when Watch shows the join.
+func (sub *subscription) skipTo(seq uint64) {
+	if seq > sub.cursor {
+		sub.cursor, sub.told = seq, seq
+	}
 }
 
 func (sub *subscription) advance() {

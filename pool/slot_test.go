@@ -117,41 +117,43 @@ func TestTurnSeesWhatWasWrittenBeforeSchedule(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for range 50 {
-				p := newPool(t, Config{Runners: 1})
-				var (
-					data   int
-					seen   int
-					g      gate
-					inTurn = make(chan struct{}, 2)
-				)
-				blocker := newTask(p, func() {
-					inTurn <- struct{}{}
-					g.wait()
-				})
-				x := newTask(p, nil)
-				x.turn = func() {
-					if x.turns.Load() == 0 && (c.name == "running" || c.name == "running, again") {
+			atProcs(t, func(t *testing.T) {
+				for range 20 {
+					p := newPool(t, Config{Runners: 1})
+					var (
+						data   int
+						seen   int
+						g      gate
+						inTurn = make(chan struct{}, 2)
+					)
+					blocker := newTask(p, func() {
 						inTurn <- struct{}{}
 						g.wait()
-						return
+					})
+					x := newTask(p, nil)
+					x.turn = func() {
+						if x.turns.Load() == 0 && (c.name == "running" || c.name == "running, again") {
+							inTurn <- struct{}{}
+							g.wait()
+							return
+						}
+						seen = data
 					}
-					seen = data
+					c.first(x, blocker, inTurn)
+					written := make(chan struct{})
+					go func() {
+						data = 1
+						x.Schedule()
+						g.release()
+						close(written)
+					}()
+					<-written
+					closePool(t, p)
+					if seen != 1 {
+						t.Fatalf("the turn saw %d", seen)
+					}
 				}
-				c.first(x, blocker, inTurn)
-				written := make(chan struct{})
-				go func() {
-					data = 1
-					x.Schedule()
-					g.release()
-					close(written)
-				}()
-				<-written
-				closePool(t, p)
-				if seen != 1 {
-					t.Fatalf("the turn saw %d", seen)
-				}
-			}
+			})
 		})
 	}
 }

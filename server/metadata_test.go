@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,80 @@ func FuzzParseRooms(f *testing.F) {
 	})
 }
 
+func TestParsePositions(t *testing.T) {
+	listed := []engine.KnownRoom{{Room: "a", Updated: 5, Viewed: 6}, {Room: "b", Updated: 7, Viewed: 8}, {Room: "a", Updated: 9}}
+	for _, c := range []struct {
+		value string
+		want  []engine.KnownRoom // beside or in place of those listed
+	}{
+		{"", listed},
+		{"a::3", []engine.KnownRoom{{Room: "a", Updated: 5, Viewed: 6, Exact: true, Seq: 3}, listed[1], listed[2]}},
+		{"b::3::", []engine.KnownRoom{listed[0], {Room: "b", Updated: 7, Viewed: 8, Exact: true, Seq: 3}, listed[2]}},
+		{"a::3::a::4", []engine.KnownRoom{{Room: "a", Updated: 5, Viewed: 6, Exact: true, Seq: 3}, listed[1], listed[2]}},
+		{"c::0", append(slices.Clone(listed), engine.KnownRoom{Room: "c", Updated: -1, Viewed: -1, Exact: true})},
+		{"c::18446744073709551615", append(slices.Clone(listed), engine.KnownRoom{Room: "c", Updated: -1, Viewed: -1, Exact: true, Seq: 1<<64 - 1})},
+		{"c::00000000000000000007", append(slices.Clone(listed), engine.KnownRoom{Room: "c", Updated: -1, Viewed: -1, Exact: true, Seq: 7})},
+	} {
+		got, err := parsePositions(c.value, slices.Clone(listed))
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%q: %v, %v; want %v", c.value, got, err, c.want)
+		}
+	}
+	for _, value := range []string{
+		"::", "a", "a::", "a::x", "a::-1", "a::+1", "a::1_0", "a::1::b", "a::1::::", "a:::1", "a::1 ",
+		"a::18446744073709551616", "a::000000000000000000001",
+	} {
+		if got, err := parsePositions(value, nil); !errors.Is(err, errMetadata) {
+			t.Errorf("%q: %v, %v; want errMetadata", value, got, err)
+		}
+	}
+}
+
+func FuzzParsePositions(f *testing.F) {
+	for _, seed := range []string{"", "a::1", "a::1::b::0::", "a::18446744073709551615", "::::", "a::1::a::2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		rooms, err := parsePositions(value, nil)
+		if err != nil {
+			if !errors.Is(err, errMetadata) {
+				t.Fatalf("%q: %v", value, err)
+			}
+			return
+		}
+		var b strings.Builder
+		seen := make(map[string]bool)
+		for _, r := range rooms {
+			if !r.Exact || seen[r.Room] {
+				t.Fatalf("%q gave %+v", value, rooms)
+			}
+			seen[r.Room] = true
+			fmt.Fprintf(&b, "%s::%d::", r.Room, r.Seq)
+		}
+		if strings.Contains(strings.ReplaceAll(value, delimiter, ""), ":") {
+			return // single colons are cut from the left, and written otherwise
+		}
+		if again, err := parsePositions(b.String(), nil); err != nil || !reflect.DeepEqual(rooms, again) {
+			t.Fatalf("%q became %v, then %v, %v", value, rooms, again, err)
+		}
+	})
+}
+
+func TestParseFeatures(t *testing.T) {
+	for value, want := range map[string]engine.Features{
+		"":                             {},
+		"bookmark":                     {Bookmark: true},
+		"go-away":                      {GoAway: true},
+		"bookmark::go-away":            {Bookmark: true, GoAway: true},
+		"go-away::telepathy::bookmark": {Bookmark: true, GoAway: true},
+		"bookmarks,go-away":            {},
+	} {
+		if got := parseFeatures(value); got != want {
+			t.Errorf("%q: %+v, want %+v", value, got, want)
+		}
+	}
+}
+
 func writeRooms(rooms []engine.KnownRoom) string {
 	var b strings.Builder
 	for _, r := range rooms {
@@ -130,6 +205,18 @@ func TestParseOpening(t *testing.T) {
 	md.Set(keyRooms, "a::1::2")
 	if _, err := parseOpening(md); !errors.Is(err, errMetadata) {
 		t.Errorf("bad rooms: %v", err)
+	}
+	md = good()
+	md.Set(keyPositions, "a::x")
+	if _, err := parseOpening(md); !errors.Is(err, errMetadata) {
+		t.Errorf("bad positions: %v", err)
+	}
+	md = good()
+	md.Set(keyRooms, "a::1::2::0")
+	md.Set(keyPositions, "a::3")
+	md.Set(keyFeatures, "go-away")
+	if o, err := parseOpening(md); err != nil || len(o.rooms) != 1 || o.rooms[0].Seq != 3 || !o.features.GoAway {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
 

@@ -80,6 +80,7 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 	commandspb.RegisterChatRoomMessagesServiceServer(s.grpc, commandService{Server: s})
 	loadpb.RegisterRetrieveServerLoadServiceServer(s.grpc, loadService{Server: s})
 	chatstreampb.RegisterAccountServiceServer(s.grpc, s.accounts)
+	chatstreampb.RegisterDeliveryServiceServer(s.grpc, deliveryService{Server: s})
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

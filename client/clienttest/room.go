@@ -12,6 +12,7 @@ import (
 // room is a log of events and what follows from it.
 type room struct {
 	id, name, password string
+	places             bool // see Server.Places
 	events             []*event
 	members            []*member
 }
@@ -158,7 +159,7 @@ func userInfo(a *account) *chatpb.MemberSharedInfoMessage {
 // make makes a room.
 func (s *Server) make(a *account, name string) *room {
 	s.nextRoom++
-	r := &room{id: fmt.Sprintf("room%04d", s.nextRoom), name: name, password: fmt.Sprintf("pw%d", s.nextRoom)}
+	r := &room{id: fmt.Sprintf("room%04d", s.nextRoom), name: name, password: fmt.Sprintf("pw%d", s.nextRoom), places: s.Places}
 	if name == "" {
 		r.name = a.name + "'s chat room"
 	}
@@ -238,6 +239,14 @@ func (s *Server) Rename(id, by, name string) {
 			ChatRoomNameUpdatedMessage: &chatpb.ChatRoomNameUpdatedChatMessage{NewChatRoomName: name},
 		},
 	}})
+}
+
+// Lose sets a room's log back by n events, as restoring a backup would.
+func (s *Server) Lose(id string, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rooms[id]
+	r.events = r.events[:len(r.events)-n]
 }
 
 // Texts are all texts of a room, in order.

@@ -47,6 +47,9 @@ type Server struct {
 	// Lookup, if not nil, may answer a request for full messages in place of the
 	// server, by returning an answer.
 	Lookup func(r *streampb.RequestFullMessageInfoRequest) *streampb.RequestFullMessageInfoResponse
+	// Places makes the server say where messages are in their room's log, and
+	// take the places that clients name. It is set before rooms are made.
+	Places bool
 	// Lifetime of streams and of tokens; zero means 30 min.
 	StreamLifetime, TokenLifetime time.Duration
 

@@ -38,7 +38,7 @@ func (e *event) show(r *room, f form) *chatpb.ChatMessageToClient {
 	if j := body.GetDifferentUserJoinedMessage(); j != nil && f.amount == skeleton {
 		j.MemberInfo.UserInfo = nil
 	}
-	return &chatpb.ChatMessageToClient{
+	return r.place(e, &chatpb.ChatMessageToClient{
 		MessageUuid:      e.uuid,
 		TimestampStored:  e.time,
 		OnlyStoreMessage: f.onlyStore,
@@ -52,13 +52,21 @@ func (e *event) show(r *room, f form) *chatpb.ChatMessageToClient {
 				DoNotUpdateUserState:      f.keep,
 			},
 		},
+	})
+}
+
+// place says in m where e is in the room's log, if the server says so.
+func (r *room) place(e *event, m *chatpb.ChatMessageToClient) *chatpb.ChatMessageToClient {
+	if r.places {
+		m.Seq, m.PreviousSeq = uint64(e.seq), uint64(e.seq-1)
 	}
+	return m
 }
 
 // live is how a member sees an event when it happens.
 func (e *event) live(r *room, to *account) *chatpb.ChatMessageToClient {
 	if e.sender == to {
-		return UpdateTime(r.id, e.uuid, e.time)
+		return r.place(e, UpdateTime(r.id, e.uuid, e.time))
 	}
 	return e.show(r, form{amount: enough})
 }

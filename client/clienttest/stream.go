@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
 
@@ -83,7 +84,13 @@ func (s *Server) Serve(raw RawStream) error {
 
 func (s *Server) serve(md metadata.MD, raw RawStream) error {
 	rooms, ok := ParseRooms(first(md, "chat_room_values"))
-	if !ok {
+	places, sound := ParsePositions(first(md, "chat_room_positions"))
+	for i := range rooms {
+		if seq, ok := places[rooms[i].ID]; ok && s.Places {
+			rooms[i].Exact, rooms[i].Seq = true, seq
+		}
+	}
+	if !ok || !sound {
 		return finish(raw, ending{reason: streampb.StreamDownReasons_RETURN_STATUS_ATTACHED, status: chatpb.ReturnStatus_INVALID_PARAMETER_PASSED})
 	}
 	version, _ := strconv.ParseUint(first(md, "lets_go_version"), 10, 32)
@@ -197,19 +204,22 @@ func (s *Server) open(login *chatpb.LoginToServerBasicInfo, known []KnownRoom) (
 		}
 		st.subs[id] = &subscription{room: r, cursor: len(r.events)}
 		k, ok := listed[id]
-		if !ok {
+		lost := k.Exact && (k.Seq > len(r.events) || k.Seq > 0 && r.events[k.Seq-1].time != k.Updated)
+		if !ok || lost {
 			var history []*chatpb.ChatMessageToClient
 			for _, e := range r.events {
 				history = append(history, e.show(r, form{amount: skeleton, onlyStore: true, keep: true}))
 			}
-			added = append(added, r.describe(acc, history)...)
+			room := r.describe(acc, history)
+			room[0].GetMessage().GetMessageSpecifics().GetThisUserJoinedChatRoomStartMessage().PositionLost = lost
+			added = append(added, room...)
 			continue
 		}
 		if acc.viewed[id] > k.Viewed {
 			updated = append(updated, ObservedAt(id, acc.id, acc.viewed[id]))
 		}
 		for _, e := range r.events {
-			if e.time > k.Updated && !slices.Contains(k.UUIDs, e.uuid) {
+			if (e.time > k.Updated || k.Exact) && e.seq > k.Seq && !slices.Contains(k.UUIDs, e.uuid) {
 				updated = append(updated, e.show(r, form{amount: enough, keep: true}))
 			}
 		}
@@ -259,6 +269,9 @@ func (s *Server) read(st *stream, raw RawStream) {
 		s.mu.Lock()
 		s.requests = append(s.requests, r)
 		s.mu.Unlock()
+		if r.GetConfirmation() != nil {
+			continue
+		}
 		var answer *streampb.ChatToClientResponse
 		if full := r.GetRequestFullMessageInfo(); full != nil {
 			answer = s.lookUp(st.account, full)
@@ -350,6 +363,20 @@ func Live(list ...*chatpb.ChatMessageToClient) *streampb.ChatToClientResponse {
 	}}
 }
 
+// Bookmark says how far the client has come in a room.
+func Bookmark(room string, seq uint64, time int64) *streampb.ChatToClientResponse {
+	return &streampb.ChatToClientResponse{ServerResponse: &streampb.ChatToClientResponse_Bookmark{
+		Bookmark: &chatstreampb.Bookmark{Positions: []*chatstreampb.Position{{ChatRoomId: room, Seq: seq, TimestampStored: time}}},
+	}}
+}
+
+// GoAway says that the stream is about to end.
+func GoAway(why chatstreampb.GoAway_Reason, retry time.Duration, servers ...string) *streampb.ChatToClientResponse {
+	return &streampb.ChatToClientResponse{ServerResponse: &streampb.ChatToClientResponse_GoAway{
+		GoAway: &chatstreampb.GoAway{Reason: why, RetryAfterMillis: retry.Milliseconds(), Servers: servers},
+	}}
+}
+
 // Refreshed is the answer to a refresh.
 func Refreshed(ok bool, left time.Duration) *streampb.ChatToClientResponse {
 	return &streampb.ChatToClientResponse{ServerResponse: &streampb.ChatToClientResponse_RefreshChatStreamResponse{
@@ -371,6 +398,29 @@ type KnownRoom struct {
 	ID              string
 	Updated, Viewed int64
 	UUIDs           []string
+	// Exact says that the client named the place Seq.
+	Exact bool
+	Seq   int
+}
+
+// ParsePositions reads chat_room_positions by the grammar of progress.proto.
+func ParsePositions(value string) (map[string]int, bool) {
+	out := make(map[string]int)
+	if value == "" {
+		return out, true
+	}
+	tokens := strings.Split(strings.TrimSuffix(value, "::"), "::")
+	for len(tokens) >= 2 {
+		seq, err := strconv.ParseUint(tokens[1], 10, 63)
+		if err != nil {
+			return nil, false
+		}
+		if _, twice := out[tokens[0]]; !twice {
+			out[tokens[0]] = int(seq)
+		}
+		tokens = tokens[2:]
+	}
+	return out, len(tokens) == 0
 }
 
 // ParseRooms reads chat_room_values by the grammar of the wire contract.

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
@@ -58,6 +59,18 @@ func invalidUTF8(t *testing.T, m proto.Message, marker string) *raw {
 	return &raw{bytes: bytes.ReplaceAll(b, []byte(marker), bytes.Repeat([]byte{0xff}, len(marker)))}
 }
 
+// fullRequest asks for a message in full.
+func fullRequest(roomID, id string) *streampb.ChatToServerRequest {
+	return &streampb.ChatToServerRequest{ClientRequest: &streampb.ChatToServerRequest_RequestFullMessageInfo{
+		RequestFullMessageInfo: &streampb.RequestFullMessageInfoRequest{
+			ChatRoomId: roomID,
+			MessageUuidList: []*streampb.MessageUUIDWithAmountOfMessage{
+				{AmountOfMessagesToRequest: chatpb.AmountOfMessage_COMPLETE_MESSAGE_INFO, MessageUuid: id},
+			},
+		},
+	}}
+}
+
 // TestInvalidBytes: what is no UTF-8 or no message at all gets a clear error,
 // and nothing of it is stored.
 func TestInvalidBytes(t *testing.T) {
@@ -85,12 +98,12 @@ func TestInvalidBytes(t *testing.T) {
 	}
 	send := &commandspb.ClientMessageToServerResponse{}
 	if err := invoke(commandspb.ChatRoomMessagesService_ClientMessageToServerRPC_FullMethodName,
-		invalidUTF8(t, u.textRequest(r, "text "+marker, uuid.NewString()), marker), send); !refusedInput(err) && send.GetReturnStatus() != invalidParameter {
+		invalidUTF8(t, u.textRequest(r, "text "+marker, uuid.NewString()), marker), send); !refusedInput(err) && send.GetReturnStatus() != chatpb.ReturnStatus_INVALID_PARAMETER_PASSED {
 		t.Errorf("a text that is no UTF-8: %v, %v", send, err)
 	}
 	create := &commandspb.CreateChatRoomResponse{}
 	if err := invoke(commandspb.ChatRoomMessagesService_CreateChatRoomRPC_FullMethodName,
-		invalidUTF8(t, &commandspb.CreateChatRoomRequest{LoginInfo: u.login(), ChatRoomName: marker}, marker), create); !refusedInput(err) && create.GetReturnStatus() != invalidParameter {
+		invalidUTF8(t, &commandspb.CreateChatRoomRequest{LoginInfo: u.login(), ChatRoomName: marker}, marker), create); !refusedInput(err) && create.GetReturnStatus() != chatpb.ReturnStatus_INVALID_PARAMETER_PASSED {
 		t.Errorf("a room name that is no UTF-8: %v, %v", create, err)
 	}
 	account := &chatstreampb.CreateAccountResponse{}
@@ -110,7 +123,7 @@ func TestInvalidBytes(t *testing.T) {
 	// The same on the chat stream: that stream ends, with an error or a reason.
 	for name, b := range map[string][]byte{
 		"no message": {0xff, 0xff, 0xff},
-		"no UTF-8":   invalidUTF8(t, fullRequest(r.id, entry{marker, completed}), marker).bytes,
+		"no UTF-8":   invalidUTF8(t, fullRequest(r.id, marker), marker).bytes,
 		"too large":  make([]byte, 5<<20),
 	} {
 		ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(t.Context(), u.metadata()))
@@ -169,9 +182,9 @@ func TestGzipClient(t *testing.T) {
 	for range 400 {
 		s.message()
 	}
-	s.send(fullRequest(r.id, entry{uuid.NewString(), completed}))
-	if got := s.answer(); got.status != finalList || len(got.entries) != 1 {
-		t.Errorf("got %+v", got)
+	s.send(fullRequest(r.id, uuid.NewString()))
+	if got := s.next().GetRequestFullMessageInfoResponse(); len(got.GetFullMessages().GetFullMessageList()) != 1 {
+		t.Errorf("got %v", got)
 	}
 	if got := u.history(t, r); len(texts(got)) != 450 {
 		t.Errorf("the history has %d texts", len(texts(got)))

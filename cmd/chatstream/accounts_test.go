@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/proto/chatstreampb"
 )
 
@@ -113,7 +114,7 @@ func TestAccounts(t *testing.T) {
 	p = serve(t, "--data="+data, "--token-lifetime=1h")
 	a = dial(t, p.addr)
 	u := &user{api: a, name: "ada", password: password, id: created.GetAccountId(), token: elsewhere.GetLoggedInToken()}
-	u.open(t).wantEnd(refused(invalidInstallation)) // it has none
+	u.open(t).wantEnd(refused(chatpb.ReturnStatus_INVALID_INSTALLATION_ID)) // it has none
 	if _, err := create("ada", password); status.Code(err) != codes.AlreadyExists {
 		t.Errorf("create after a restart: %v", err)
 	}

@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/chatstream/chatstream/client"
 )
 
 // chatLine is one line of input: a command with its arguments, or a text.
@@ -20,6 +23,7 @@ var verbs = map[string]struct{ least, most int }{
 	"leave":   {0, 1},
 	"rooms":   {0, 0},
 	"members": {0, 1},
+	"reached": {0, 1},
 	"kick":    {1, 1},
 	"ban":     {1, 1},
 	"help":    {0, 0},
@@ -32,6 +36,7 @@ const chatHelp = `/create NAME           make a room and select it
 /leave [ROOM]          leave a room, or the selected one
 /rooms                 list the rooms you are in
 /members [ROOM]        list who is in a room
+/reached [ROOM]        list how far messages have reached the members
 /kick NAME, /ban NAME  remove a member (the room's admin may)
 /help                  this
 /quit                  leave the program
@@ -42,8 +47,29 @@ anything else          is sent to the selected room`
 const scriptHelp = `What is printed, one line each:
 connected ACCOUNT, disconnected, reconnected
 created ROOM PASSWORD, joined ROOM, left ROOM
-room ROOM NAME, member ROOM NAME
+room ROOM NAME, member ROOM NAME, reached ROOM NAME MESSAGES of ALL [offline]
 ROOM NAME> TEXT        a message, once; line breaks in it are written \n`
+
+// reached are how far a room's messages have reached its members: as many as
+// have arrived of those there are, each with the word offline if nobody
+// is there to read them.
+func reached(d client.Delivery, members []client.Member) []string {
+	var lines []string
+	for _, m := range members {
+		line := oneLine(m.Name) + " "
+		i := slices.IndexFunc(d.Devices, func(d client.DeviceDelivery) bool { return d.Account == m.Account })
+		if i < 0 {
+			lines = append(lines, line+fmt.Sprintf("0 of %d offline", d.Last))
+			continue
+		}
+		line += fmt.Sprintf("%d of %d", d.Devices[i].Reached, d.Last)
+		if !d.Devices[i].Online {
+			line += " offline"
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
 
 // parseLine tells commands from texts.
 func parseLine(line string) (chatLine, error) {

@@ -290,6 +290,18 @@ func (p *plain) carryOut(ctx context.Context, line chatLine) (quit bool, err err
 		for _, m := range p.session.Members(id) {
 			p.say("member %s %s", id, oneLine(m.Name))
 		}
+	case "reached":
+		id, err := room()
+		if err != nil {
+			return false, err
+		}
+		d, err := p.session.Delivery(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		for _, line := range reached(d, p.session.Members(id)) {
+			p.say("reached %s %s", id, line)
+		}
 	case "kick", "ban":
 		id, err := selectedMember(p, line.args[0])
 		if err != nil {
@@ -415,6 +427,7 @@ func (p *plain) event(e client.Event) {
 		} else {
 			fmt.Fprintln(p.out, "reconnected")
 		}
+	case client.GoingAway: // it says nothing that disconnected and reconnected do not
 	case client.Disconnected:
 		if p.online > 0 {
 			fmt.Fprintln(p.out, "disconnected")
@@ -424,6 +437,9 @@ func (p *plain) event(e client.Event) {
 	case client.CaughtUp:
 		p.caughtUp = true
 	case client.RoomEntered:
+		if e.Anew {
+			fmt.Fprintf(p.err, "chatstream: the server's log of room %s is not the one that was shown: it may be another one, or was set back\n", e.Room.ID)
+		}
 		if p.joining[e.Room.ID] {
 			delete(p.joining, e.Room.ID)
 			fmt.Fprintf(p.out, "joined %s\n", e.Room.ID)

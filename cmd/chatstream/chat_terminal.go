@@ -31,6 +31,7 @@ type conversation interface {
 	Kick(ctx context.Context, room, account string) error
 	Ban(ctx context.Context, room, account string) error
 	Observe(ctx context.Context, id string) error
+	Delivery(ctx context.Context, room string) (client.Delivery, error)
 }
 
 // terminal is the chat of a person: a bubbletea model. Its fields belong to the
@@ -291,6 +292,14 @@ func (t *terminal) enter(text string) tea.Cmd {
 			}
 			t.note(room, m.Name+role, false)
 		}
+	case "reached":
+		return do(func() (string, error) {
+			d, err := t.chat.Delivery(t.ctx, id)
+			if err != nil {
+				return "", err
+			}
+			return "Messages that have reached " + strings.Join(reached(d, t.chat.Members(id)), "; "), nil
+		})
 	case "kick", "ban":
 		return do(func() (string, error) { return "", t.expel(line.verb, room, line.args[0]) })
 	case "help":
@@ -349,9 +358,14 @@ func (t *terminal) event(e client.Event) tea.Cmd {
 				t.choose(rooms[0].ID)
 			}
 		}
+	case client.GoingAway:
+		t.connection("the server is shutting down")
 	case client.Disconnected:
 		t.connection("offline, connecting again")
 	case client.RoomEntered:
+		if e.Anew {
+			t.note(e.Room.ID, "The server's log of this room is not the one that was shown: it may be another one, or was set back.", true)
+		}
 		if t.wanted == e.Room.ID || t.room == "" && t.state == "online" {
 			t.wanted = ""
 			t.choose(e.Room.ID)

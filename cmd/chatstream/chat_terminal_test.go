@@ -38,6 +38,9 @@ func (f *fakeChat) Observe(context.Context, string) error      { return nil }
 func (f *fakeChat) LeaveRoom(context.Context, string) error    { return f.fail }
 func (f *fakeChat) Kick(context.Context, string, string) error { return f.fail }
 func (f *fakeChat) Ban(context.Context, string, string) error  { return f.fail }
+func (f *fakeChat) Delivery(context.Context, string) (client.Delivery, error) {
+	return client.Delivery{Last: 7, Devices: []client.DeviceDelivery{{Account: "bob", Reached: 5}}}, f.fail
+}
 func (f *fakeChat) JoinRoom(_ context.Context, id, _ string) error {
 	f.enter(id)
 	return f.fail
@@ -165,6 +168,22 @@ func TestTerminalSaysWhatIsWrong(t *testing.T) {
 	s.wants("the room's password is another one")
 	s.typed("/help")
 	s.wants("/members [ROOM]")
+}
+
+func TestTerminalSaysHowFarMessagesHaveReached(t *testing.T) {
+	s := newScreen(t)
+	s.chat.enter("aaaaaaaa")
+	s.chat.members["aaaaaaaa"] = []client.Member{{Account: "bob", Name: "Bob"}, {Account: "eve", Name: "Eve"}}
+	s.update(happened{client.CaughtUp{}})
+	s.typed("/reached")
+	s.wants("Bob 5 of 7 offline", "Eve 0 of 7 offline")
+}
+
+func TestTerminalSaysThatTheServerGoes(t *testing.T) {
+	s := newScreen(t)
+	s.update(happened{client.Connected{}})
+	s.update(happened{client.GoingAway{}})
+	s.wants("the server is shutting down")
 }
 
 func TestTerminalEnds(t *testing.T) {

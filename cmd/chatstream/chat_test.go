@@ -140,6 +140,7 @@ func TestScriptSelectsARoomAndSeesItsLast50(t *testing.T) {
 	again.line("/rooms")
 	again.line("/room %s", id)
 	again.line("/members")
+	again.line("/reached")
 	if code := again.finish(); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, again.stderr.String())
 	}
@@ -147,7 +148,7 @@ func TestScriptSelectsARoomAndSeesItsLast50(t *testing.T) {
 	for i := 10; i < 60; i++ {
 		want = append(want, fmt.Sprintf("%s ada> text %d", id, i))
 	}
-	wantLines(t, again, append(want, "member "+id+" ada")...)
+	wantLines(t, again, append(want, "member "+id+" ada", "reached "+id+" ada ")...)
 }
 
 func TestScriptSaysWhatWasRefused(t *testing.T) {

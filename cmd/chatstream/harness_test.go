@@ -409,13 +409,6 @@ func (u *user) logIn(ctx context.Context) error {
 	return nil
 }
 
-// elsewhere is the same account with another installation, not logged in yet.
-func (u *user) elsewhere() *user {
-	other := *u
-	other.installation, other.token = uuid.NewString(), ""
-	return &other
-}
-
 // login is what authenticates a command.
 func (u *user) login() *chatpb.LoginToServerBasicInfo {
 	return &chatpb.LoginToServerBasicInfo{
@@ -493,29 +486,6 @@ func (u *user) join(t testing.TB, r room) joined {
 		t.Fatalf("join: %v, %v", j.status, j.outcome)
 	}
 	return j
-}
-
-func (u *user) leave(t testing.TB, r room) int64 {
-	t.Helper()
-	resp, err := u.commands.LeaveChatRoomRPC(soon(t), &commandspb.LeaveChatRoomRequest{LoginInfo: u.login(), ChatRoomId: r.id})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp.GetReturnStatus() != chatpb.ReturnStatus_SUCCESS {
-		t.Fatalf("leave: %v", resp.GetReturnStatus())
-	}
-	return resp.GetTimestampStored()
-}
-
-func (u *user) remove(t testing.TB, r room, kind commandspb.RemoveFromChatRoomRequest_KickOrBan, who, id string) *commandspb.RemoveFromChatRoomResponse {
-	t.Helper()
-	resp, err := u.commands.RemoveFromChatRoomRPC(soon(t), &commandspb.RemoveFromChatRoomRequest{
-		LoginInfo: u.login(), MessageUuid: id, KickOrBan: kind, ChatRoomId: r.id, AccountIdToRemove: who,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp
 }
 
 // sent is a message that the server has acknowledged.
@@ -818,59 +788,46 @@ func kindOf(m *chatpb.ChatMessageToClient) string {
 // Kinds of messages, as kindOf names them.
 const (
 	kindText      = "text"
-	kindCap       = "chat_room_cap"
 	kindJoined    = "different_user_joined"
 	kindLeft      = "different_user_left"
-	kindKicked    = "user_kicked"
-	kindBanned    = "user_banned"
 	kindObserved  = "update_observed_time"
 	kindStart     = "this_user_joined_chat_room_start"
 	kindMember    = "this_user_joined_chat_room_member"
 	kindFinished  = "this_user_joined_chat_room_finished"
-	kindThisLeft  = "this_user_left_chat_room"
 	kindNewUpdate = "new_update_time"
 )
 
-// view is what matters of a message in most tests, comparable.
+// view is what matters of a message here. (What else there is to a message,
+// package server/conformance checks.)
 type view struct {
-	kind, uuid, from, room string
+	kind, uuid, room, text string
 	time                   int64
-	amount                 chatpb.AmountOfMessage
-	complete               bool
-	onlyStore              bool
-	keepState              bool // do_not_update_user_state
-	force                  bool // internal_force_send_message_to_current_user
-	text                   string
 }
 
 func viewOf(m *chatpb.ChatMessageToClient) view {
-	std := m.GetMessage().GetStandardMessageInfo()
 	return view{
-		kind: kindOf(m), uuid: m.GetMessageUuid(), from: m.GetSentByAccountId(), room: std.GetChatRoomIdMessageSentFrom(),
-		time: m.GetTimestampStored(), amount: std.GetAmountOfMessage(), complete: std.GetMessageHasCompleteInfo(),
-		onlyStore: m.GetOnlyStoreMessage(), keepState: std.GetDoNotUpdateUserState(),
-		force: std.GetInternalForceSendMessageToCurrentUser(),
-		text:  m.GetMessage().GetMessageSpecifics().GetTextMessage().GetMessageText(),
+		kind: kindOf(m), uuid: m.GetMessageUuid(), time: m.GetTimestampStored(),
+		room: m.GetMessage().GetStandardMessageInfo().GetChatRoomIdMessageSentFrom(),
+		text: m.GetMessage().GetMessageSpecifics().GetTextMessage().GetMessageText(),
 	}
 }
 
-// wantView compares a message with what it should be.
-func wantView(t testing.TB, m *chatpb.ChatMessageToClient, v view) {
+// history is what a room holds, as a member without anything gets it.
+func (u *user) history(t testing.TB, r room) []*chatpb.ChatMessageToClient {
 	t.Helper()
-	if got := viewOf(m); got != v {
-		t.Errorf("the message is\n%+v, want\n%+v", got, v)
-	}
+	s := u.open(t, position{room: r.id, updated: -1, viewed: time.Now().Add(time.Hour).UnixMilli()})
+	defer s.cancel()
+	return slices.DeleteFunc(s.initial(), func(m *chatpb.ChatMessageToClient) bool { return viewOf(m).room != r.id })
 }
 
-// wantUpdateTime checks the form in which a sender sees its own message.
-func wantUpdateTime(t testing.TB, m *chatpb.ChatMessageToClient, r room, id string, at int64) {
-	t.Helper()
-	n := m.GetMessage().GetMessageSpecifics().GetNewUpdateTimeMessage()
-	if kindOf(m) != kindNewUpdate || m.GetMessageUuid() != "" || m.GetSentByAccountId() != "" || m.GetTimestampStored() != at ||
-		m.GetMessage().GetStandardMessageInfo().GetChatRoomIdMessageSentFrom() != r.id ||
-		n.GetMessageTimestampStored() != at || id != "" && n.GetRepresentedMessageUuid() != id {
-		t.Errorf("the message is %v, want new_update_time of %s at %d in %s", m, id, at, r.id)
+// texts are the texts among messages.
+func texts(list []*chatpb.ChatMessageToClient) (found []string) {
+	for _, m := range list {
+		if v := viewOf(m); v.kind == kindText {
+			found = append(found, v.text)
+		}
 	}
+	return found
 }
 
 // stop ends the server with SIGTERM and returns its exit code.

@@ -33,7 +33,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/chatstream/chatstream/proto/chatstreampb"
-	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/loadpb"
 	"github.com/chatstream/chatstream/proto/streampb"
 )
@@ -374,20 +373,6 @@ func TestServices(t *testing.T) {
 	}
 	reflCancel()
 
-	// Load.
-	for _, n := range []int{0, 1, 2} {
-		if n > 0 {
-			a.signUp(t).open(t).initial()
-		}
-		r, err := a.load.RetrieveServerLoadRPC(soon(t), &loadpb.RetrieveServerLoadRequest{RequestNumClients: true})
-		if err != nil || !r.GetAcceptingConnections() || int(r.GetNumClients()) != n {
-			t.Errorf("load: %v, %v, want %d clients", r, err, n)
-		}
-	}
-	if r, err := a.load.RetrieveServerLoadRPC(soon(t), &loadpb.RetrieveServerLoadRequest{}); err != nil || !r.GetAcceptingConnections() || r.GetNumClients() != -1 {
-		t.Errorf("load: %v, %v, want -1 clients when not asked", r, err)
-	}
-
 	// The end is announced.
 	p.signal(syscall.SIGTERM)
 	if r, err := watch.Recv(); err != nil || r.GetStatus() != grpc_health_v1.HealthCheckResponse_NOT_SERVING {
@@ -396,49 +381,6 @@ func TestServices(t *testing.T) {
 	cancel()
 	if code := p.wait(); code != 0 {
 		t.Errorf("exit code %d", code)
-	}
-}
-
-// TestNotServedYet: these methods are part of the contract and not served.
-func TestNotServedYet(t *testing.T) {
-	noLeaks(t)
-	p := serve(t)
-	a := dial(t, p.addr)
-	ctx, c := soon(t), a.commands
-	stream := func(err error, recv func() error) error {
-		if err != nil {
-			return err
-		}
-		return recv()
-	}
-	for name, call := range map[string]func() error{
-		"UnMatch": func() error { _, err := c.UnMatchRPC(ctx, &commandspb.UnMatchRequest{}); return err },
-		"BlockAndReport": func() error {
-			_, err := c.BlockAndReportChatRoomRPC(ctx, &commandspb.BlockAndReportChatRoomRequest{})
-			return err
-		},
-		"Unblock": func() error { _, err := c.UnblockOtherUserRPC(ctx, &commandspb.UnblockOtherUserRequest{}); return err },
-		"Promote": func() error { _, err := c.PromoteNewAdminRPC(ctx, &commandspb.PromoteNewAdminRequest{}); return err },
-		"UpdateRoomInfo": func() error {
-			_, err := c.UpdateChatRoomInfoRPC(ctx, &commandspb.UpdateChatRoomInfoRequest{})
-			return err
-		},
-		"SetPinned": func() error {
-			_, err := c.SetPinnedLocationRPC(ctx, &commandspb.SetPinnedLocationRequest{})
-			return err
-		},
-		"UpdateMember": func() error {
-			_, err := c.UpdateSingleChatRoomMemberRPC(ctx, &commandspb.UpdateSingleChatRoomMemberRequest{})
-			return err
-		},
-		"UpdateRoom": func() error {
-			s, err := c.UpdateChatRoomRPC(ctx, &commandspb.UpdateChatRoomRequest{})
-			return stream(err, func() error { _, err := s.Recv(); return err })
-		},
-	} {
-		if err := call(); status.Code(err) != codes.Unimplemented {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 

@@ -43,6 +43,7 @@ type limits struct {
 	TailBytes      int64         `default:"104857600" help:"How many bytes of them, in all rooms (${default})."`
 	StallTimeout   time.Duration `default:"2m" help:"How long a client may leave a stream unread (${default})."`
 	GapPatience    time.Duration `default:"200ms" help:"How long a room waits for a late event before it reads the store (${default})."`
+	BookmarkEvery  time.Duration `default:"30s" help:"About how often an idle stream says that it is up to date, to clients that ask (${default})."`
 	Replies        int           `default:"16" help:"Answers of one stream that may wait (${default})."`
 	StoreTimeout   time.Duration `default:"10s" help:"Bound of one read of the store (${default})."`
 	Runners        int           `default:"0" help:"Goroutines that give turns to streams and rooms; 0 for one a core."`
@@ -154,7 +155,7 @@ func (c *serveCmd) config(log *slog.Logger, secure *tls.Config) server.Config {
 	return server.Config{
 		Engine: engine.Config{
 			StreamLifetime: c.StreamLifetime, TailAge: l.TailAge, TailBytes: l.TailBytes,
-			StallPatience: l.StallTimeout, GapPatience: l.GapPatience, Replies: l.Replies, StoreTimeout: l.StoreTimeout,
+			StallPatience: l.StallTimeout, GapPatience: l.GapPatience, BookmarkEvery: l.BookmarkEvery, Replies: l.Replies, StoreTimeout: l.StoreTimeout,
 		},
 		Pool:     pool.Config{Runners: l.Runners, Workers: l.Workers},
 		Accounts: accounts.Config{TokenLifetime: c.TokenLifetime},

@@ -52,7 +52,7 @@ func TestStalledClientsDoNotHurtOthers(t *testing.T) {
 	var since int64
 	for _, u := range everybody {
 		j, err := u.tryJoin(soon(t), r)
-		if err != nil || j.outcome != commandspb.ChatRoomStatus_SUCCESSFULLY_JOINED || j.status != success {
+		if err != nil || j.outcome != commandspb.ChatRoomStatus_SUCCESSFULLY_JOINED || j.status != chatpb.ReturnStatus_SUCCESS {
 			t.Fatalf("join: %v, %v", j.outcome, err)
 		}
 		since = j.time()

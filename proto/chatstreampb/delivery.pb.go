@@ -24,9 +24,11 @@ const (
 
 // GetDeliveryRequest asks for one room.
 type GetDeliveryRequest struct {
-	state         protoimpl.MessageState         `protogen:"open.v1"`
-	LoginInfo     *chatpb.LoginToServerBasicInfo `protobuf:"bytes,1,opt,name=login_info,json=loginInfo,proto3" json:"login_info,omitempty"`
-	ChatRoomId    string                         `protobuf:"bytes,2,opt,name=chat_room_id,json=chatRoomId,proto3" json:"chat_room_id,omitempty"`
+	state      protoimpl.MessageState         `protogen:"open.v1"`
+	LoginInfo  *chatpb.LoginToServerBasicInfo `protobuf:"bytes,1,opt,name=login_info,json=loginInfo,proto3" json:"login_info,omitempty"`
+	ChatRoomId string                         `protobuf:"bytes,2,opt,name=chat_room_id,json=chatRoomId,proto3" json:"chat_room_id,omitempty"`
+	// The members to answer for; empty for all.
+	AccountIds    []string `protobuf:"bytes,3,rep,name=account_ids,json=accountIds,proto3" json:"account_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -73,6 +75,13 @@ func (x *GetDeliveryRequest) GetChatRoomId() string {
 		return x.ChatRoomId
 	}
 	return ""
+}
+
+func (x *GetDeliveryRequest) GetAccountIds() []string {
+	if x != nil {
+		return x.AccountIds
+	}
+	return nil
 }
 
 // GetDeliveryResponse is how far each device has been reached.
@@ -133,14 +142,13 @@ func (x *GetDeliveryResponse) GetDevices() []*DeviceDelivery {
 type DeviceDelivery struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	AccountId string                 `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// Names the device among others of the account; made from its installation
-	// id, which it does not give away.
+	// Tells the device from others of the account. It is not the installation id.
 	Device string `protobuf:"bytes,2,opt,name=device,proto3" json:"device,omitempty"`
 	// The device has a stream open on this server, and is in the room.
 	Online bool `protobuf:"varint,3,opt,name=online,proto3" json:"online,omitempty"`
 	// Every message for the account up to this place has left the server, or has
-	// been confirmed. It may lag up to 16 KiB of messages behind what has been
-	// sent, for a device that does not confirm.
+	// been confirmed. For a device that does not confirm it may lag behind by what
+	// a stream may have on its way, some 64 KiB of messages.
 	ReachedSeq uint64 `protobuf:"varint,4,opt,name=reached_seq,json=reachedSeq,proto3" json:"reached_seq,omitempty"`
 	// Every message up to this place is on the device, as the device says.
 	ConfirmedSeq  uint64 `protobuf:"varint,5,opt,name=confirmed_seq,json=confirmedSeq,proto3" json:"confirmed_seq,omitempty"`
@@ -217,12 +225,14 @@ var File_chatstream_v1_delivery_proto protoreflect.FileDescriptor
 
 const file_chatstream_v1_delivery_proto_rawDesc = "" +
 	"\n" +
-	"\x1cchatstream/v1/delivery.proto\x12\rchatstream.v1\x1a\x10chat/login.proto\"n\n" +
+	"\x1cchatstream/v1/delivery.proto\x12\rchatstream.v1\x1a\x10chat/login.proto\"\x8f\x01\n" +
 	"\x12GetDeliveryRequest\x126\n" +
 	"\n" +
 	"login_info\x18\x01 \x01(\v2\x17.LoginToServerBasicInfoR\tloginInfo\x12 \n" +
 	"\fchat_room_id\x18\x02 \x01(\tR\n" +
-	"chatRoomId\"i\n" +
+	"chatRoomId\x12\x1f\n" +
+	"\vaccount_ids\x18\x03 \x03(\tR\n" +
+	"accountIds\"i\n" +
 	"\x13GetDeliveryResponse\x12\x19\n" +
 	"\blast_seq\x18\x01 \x01(\x04R\alastSeq\x127\n" +
 	"\adevices\x18\x02 \x03(\v2\x1d.chatstream.v1.DeviceDeliveryR\adevices\"\xa5\x01\n" +

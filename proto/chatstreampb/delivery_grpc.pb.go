@@ -32,10 +32,11 @@ type DeliveryServiceClient interface {
 	// served since it last hosted the room. A device that is missing is not known
 	// to have anything.
 	//
-	//	INVALID_ARGUMENT   the login or the room id is malformed
-	//	UNAUTHENTICATED    the login is not valid
-	//	PERMISSION_DENIED  the account is not in the room, or there is no such room
-	//	UNAVAILABLE        shutdown, or the store failed
+	//	INVALID_ARGUMENT     the room id is malformed
+	//	UNAUTHENTICATED      the login is not valid
+	//	PERMISSION_DENIED    the account is not in the room, or there is no such room
+	//	FAILED_PRECONDITION  more than 1000 devices: name members in account_ids
+	//	UNAVAILABLE          shutdown, or the store failed
 	GetDelivery(ctx context.Context, in *GetDeliveryRequest, opts ...grpc.CallOption) (*GetDeliveryResponse, error)
 }
 
@@ -67,10 +68,11 @@ type DeliveryServiceServer interface {
 	// served since it last hosted the room. A device that is missing is not known
 	// to have anything.
 	//
-	//	INVALID_ARGUMENT   the login or the room id is malformed
-	//	UNAUTHENTICATED    the login is not valid
-	//	PERMISSION_DENIED  the account is not in the room, or there is no such room
-	//	UNAVAILABLE        shutdown, or the store failed
+	//	INVALID_ARGUMENT     the room id is malformed
+	//	UNAUTHENTICATED      the login is not valid
+	//	PERMISSION_DENIED    the account is not in the room, or there is no such room
+	//	FAILED_PRECONDITION  more than 1000 devices: name members in account_ids
+	//	UNAVAILABLE          shutdown, or the store failed
 	GetDelivery(context.Context, *GetDeliveryRequest) (*GetDeliveryResponse, error)
 	mustEmbedUnimplementedDeliveryServiceServer()
 }

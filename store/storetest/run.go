@@ -15,8 +15,8 @@ type Harness struct {
 	// closes what it opens, and never has two open on the same data.
 	Open func(t *testing.T, now func() time.Time) store.Store
 	// Crash, if the harness can do that, cuts the power: of what the store has
-	// written, only what it synced is there at the next Open. The store is not
-	// used again, nor closed by the suite.
+	// written, only what it synced is there at the next Open. The store may be in
+	// use at that moment; it is not used again, nor closed by the suite.
 	Crash func(t *testing.T, s store.Store)
 }
 
@@ -61,6 +61,8 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness, except ...string) {
 		{"Sessions", testSessions},
 		{"SessionsConcurrently", testSessionsConcurrently},
 		{"Load", testLoad},
+		{"Linearizable", testLinearizable},
+		{"LinearizableAcrossCrashes", testLinearizableAcrossCrashes},
 		{"Properties", testProperties},
 	}
 	for _, tt := range tests {

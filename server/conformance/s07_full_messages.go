@@ -1,54 +1,28 @@
-package main_test
+package conformance
 
 import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"github.com/chatstream/chatstream/proto/chatpb"
+	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/store"
 )
 
-type requestStatus = streampb.RequestFullMessageInfoResponse_RequestStatus
-
-const (
-	finalList  = streampb.RequestFullMessageInfoResponse_FINAL_MESSAGE_LIST
-	notMember  = streampb.RequestFullMessageInfoResponse_USER_NOT_A_MEMBER_OF_CHAT_ROOM
-	serverErr  = streampb.RequestFullMessageInfoResponse_LG_SERVER_ERROR
-	processing = streampb.RequestFullMessageInfoResponse_CURRENTLY_PROCESSING_UPDATE_REQUEST
-	notSet     = chatpb.ReturnStatus_VALUE_NOT_SET
-	unknown    = chatpb.ReturnStatus_UNKNOWN
-)
-
-// answer is what all responses to one request say.
-type answer struct {
-	status  requestStatus
-	room    string
-	entries []*chatpb.ChatMessageToClient
-	errors  []string
-}
-
-// answer reads the responses to one request.
-func (s *stream) answer() answer {
-	s.t.Helper()
-	var a answer
-	for {
-		f := s.next()
-		r := f.GetRequestFullMessageInfoResponse()
-		if r == nil {
-			s.t.Fatalf("no answer to a request: %v", f)
-		}
-		a.status, a.room = r.GetRequestStatus(), r.GetChatRoomId()
-		a.entries = append(a.entries, r.GetFullMessages().GetFullMessageList()...)
-		a.errors = append(a.errors, r.GetErrorMessages().GetMessageUuidList()...)
-		if a.status != streampb.RequestFullMessageInfoResponse_INTERMEDIATE_MESSAGE_LIST {
-			return a
-		}
-	}
+func fullMessages() []section {
+	return []section{{"7", "Full messages on request", []rule{
+		{"every_situation_has_its_answer", fullSituations},
+		{"message_is_as_it_was_sent", fullContent},
+		{"ten_long_messages_at_once", fullTen},
+		{"who_has_left_is_no_member", fullAfterLeaving},
+		{"who_was_removed_is_no_member", fullAfterRemoval},
+		{"store_failure_is_database_down", fullStoreFailure},
+	}}}
 }
 
 // shown is one entry of an answer, in short.
@@ -64,10 +38,11 @@ func shown(m *chatpb.ChatMessageToClient) string {
 	return fmt.Sprintf("%s %s %d %v %v %d", s, v.kind, v.time, v.amount, v.complete, len(v.text))
 }
 
-func TestFullMessages(t *testing.T) {
-	noLeaks(t)
-	p := serve(t)
-	a := dial(t, p.addr)
+// Every requested uuid gets exactly one entry, in the order asked: the message,
+// VALUE_NOT_SET if there is none, UNKNOWN if it is not one to be asked for; or
+// the request as a whole is answered with an error and all its uuids.
+func fullSituations(t *testing.T, h *harness) {
+	a := h.dial(t)
 	u, other := a.signUp(t), a.signUp(t)
 	r := u.create(t, "hall")
 	other.join(t, r)
@@ -95,13 +70,12 @@ func TestFullMessages(t *testing.T) {
 		id := uuid.NewString()
 		nine, nineMissing = append(nine, entry{id, skeleton}), append(nineMissing, miss(id, notSet))
 	}
-	s := u.open(t)
-	s.initial()
+	s := u.openLive(t)
 	for _, tt := range []struct {
 		name    string
 		room    string
 		ask     []entry
-		status  requestStatus
+		status  streampb.RequestFullMessageInfoResponse_RequestStatus
 		entries []string
 		errors  bool
 	}{
@@ -120,19 +94,23 @@ func TestFullMessages(t *testing.T) {
 		{"a huge uuid", r.id, []entry{{short.uuid, completed}, {huge, completed}}, serverErr, nil, true},
 		{"a large uuid", r.id, []entry{{short.uuid, completed}, {huge[1:], completed}}, finalList,
 			[]string{ok(short, completed, true, 5), miss(huge[1:], notSet)}, false},
+		{"a huge uuid, the eleventh", r.id, append(append(slices.Clone(nine), entry{short.uuid, completed}), entry{huge, completed}), finalList,
+			append(append(slices.Clone(nineMissing), ok(short, completed, true, 5)), miss(huge, unknown)), false},
 		{"no uuids", r.id, nil, finalList, nil, false},
 		{"nothing legal", r.id, []entry{{"x", completed}, {short.uuid, 7}}, finalList,
 			[]string{miss("x", notSet), miss(short.uuid, unknown)}, false},
 		{"nothing legal, not a member", foreign.id, []entry{{"", completed}, {foreignText.uuid, -1}}, finalList,
 			[]string{miss("", notSet), miss(foreignText.uuid, unknown)}, false},
 		{"not a member", foreign.id, []entry{{foreignText.uuid, completed}, {"x", completed}}, notMember, nil, true},
+		{"not a member, ten and more", foreign.id, append(slices.Clone(nine), entry{short.uuid, completed}, entry{long.uuid, completed}, entry{absent, completed}), notMember, nil, true},
 		{"room that is not there", "zzzzzzzz", []entry{{short.uuid, completed}, {absent, completed}}, finalList,
 			[]string{miss(short.uuid, notSet), miss(absent, notSet)}, false},
 		{"not found", r.id, []entry{{absent, completed}}, finalList, []string{miss(absent, notSet)}, false},
 		{"of another room", r.id, []entry{{foreignText.uuid, completed}}, finalList, []string{miss(foreignText.uuid, notSet)}, false},
 		{"some illegal", r.id, []entry{{"x", completed}, {short.uuid, completed}, {short.uuid[1:], completed}, {long.uuid, 15}}, finalList,
 			[]string{miss("x", notSet), ok(short, completed, true, 5), miss(short.uuid[1:], notSet), miss(long.uuid, unknown)}, false},
-		{"kinds that are not active", r.id, []entry{{absent, completed}, {joinUUID, completed}, {short.uuid, completed}, {capUUID, skeleton}}, finalList,
+		// The original shifts the statuses onto the wrong uuids here.
+		{"kinds that are not active, behind one that is not found", r.id, []entry{{absent, completed}, {joinUUID, completed}, {short.uuid, completed}, {capUUID, skeleton}}, finalList,
 			[]string{miss(absent, notSet), miss(joinUUID, unknown), ok(short, completed, true, 5), miss(capUUID, unknown)}, false},
 		{"twice", r.id, []entry{{short.uuid, completed}, {short.uuid, completed}}, finalList,
 			[]string{ok(short, completed, true, 5), miss(short.uuid, unknown)}, false},
@@ -168,131 +146,97 @@ func TestFullMessages(t *testing.T) {
 			}
 		})
 	}
-	s.t = t
-
-	t.Run("the content", func(t *testing.T) {
-		s.send(fullRequest(r.id, entry{long.uuid, completed}))
-		m := s.answer().entries[0]
-		if v := viewOf(m); v.text != long.text || v.from != other.id || v.room != r.id {
-			t.Errorf("got %.200v", m)
-		}
-	})
-	t.Run("after leaving", func(t *testing.T) {
-		s := other.open(t)
-		s.initial()
-		other.leave(t, r)
-		if m := s.message(); kindOf(m) != kindNewUpdate {
-			t.Errorf("got %v", m)
-		}
-		s.send(fullRequest(r.id, entry{short.uuid, completed}))
-		if got := s.answer(); got.status != notMember || !slices.Equal(got.errors, []string{short.uuid}) {
-			t.Errorf("got %+v", got)
-		}
-	})
 }
 
-// TestPipelinedRequests: however many requests are sent at once, also before
-// the initialization is over, each gets exactly one answer, in their order.
-func TestPipelinedRequests(t *testing.T) {
-	noLeaks(t)
-	p := serve(t)
-	a := dial(t, p.addr)
+// A message asked for in full is what its sender sent, and says by whom, where
+// and when.
+func fullContent(t *testing.T, h *harness) {
+	a := h.dial(t)
 	u, other := a.signUp(t), a.signUp(t)
 	r := u.create(t, "hall")
 	other.join(t, r)
-	x := u.say(t, r, "hello")
-	s := u.open(t)
-	const n = 300
-	go func() { // the server stops reading while too many answers wait
-		for i := range n {
-			var err error
-			switch i % 4 {
-			case 0, 1:
-				err = s.rpc.Send(fullRequest(r.id, entry{x.uuid, completed}, entry{fmt.Sprint("request ", i), completed}))
-			case 2:
-				err = s.rpc.Send(&streampb.ChatToServerRequest{ClientRequest: &streampb.ChatToServerRequest_RefreshChatStream{RefreshChatStream: &streampb.RefreshChatStreamRequest{}}})
-			case 3: // an empty request is not answered
-				err = s.rpc.Send(&streampb.ChatToServerRequest{})
-			}
-			if err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	}()
-	s.initial()
-	var busy int
-	for i := range n {
-		switch i % 4 {
-		case 0, 1:
-			got := s.answer()
-			id := fmt.Sprint("request ", i)
-			switch {
-			case got.status == finalList && len(got.entries) == 2 && got.entries[0].GetReturnStatus() == success && got.entries[1].GetMessageUuid() == id:
-			case got.status == processing && slices.Equal(got.errors, []string{x.uuid, id}):
-				busy++
-			default:
-				t.Fatalf("the answer to request %d is %+v", i, got)
-			}
-		case 2:
-			if f := s.next(); !f.GetRefreshChatStreamResponse().GetSuccessfullyRefreshedTime() {
-				t.Fatalf("the answer to refresh %d is %v", i, f)
-			}
-		}
+	long := other.say(t, r, strings.Repeat("é", 5_000))
+	s := u.openLive(t)
+	s.send(fullRequest(r.id, entry{long.uuid, completed}))
+	wantView(t, s.answer().entries[0], view{
+		kind: kindText, uuid: long.uuid, from: other.id, room: r.id, time: long.time, amount: completed, complete: true, text: long.text,
+	})
+}
+
+// Ten messages can be asked for at once, however long they are.
+func fullTen(t *testing.T, h *harness) {
+	u := h.dial(t).signUp(t)
+	r := u.create(t, "hall")
+	var ask []entry
+	var all []sent
+	for i := range 10 {
+		x := u.say(t, r, strings.Repeat(fmt.Sprint(i), 10_000))
+		ask, all = append(ask, entry{x.uuid, completed}), append(all, x)
 	}
-	t.Logf("%d of %d requests came while another was looked up", busy, n/2)
-	y := other.say(t, r, "and live goes on")
-	if m := s.message(); m.GetMessageUuid() != y.uuid {
-		t.Errorf("got %v", m)
+	s := u.openLive(t)
+	s.send(fullRequest(r.id, ask...))
+	got := s.answer()
+	if got.status != finalList || len(got.entries) != 10 {
+		t.Fatalf("%v, %d entries", got.status, len(got.entries))
+	}
+	for i, m := range got.entries {
+		if m.GetReturnStatus() != success || m.GetMessageUuid() != all[i].uuid || viewOf(m).text != all[i].text {
+			t.Errorf("entry %d is %.100v", i, m)
+		}
 	}
 }
 
-// TestLookupsAndLive: requests for messages do not hold up, disturb or repeat
-// live messages of the same stream.
-func TestLookupsAndLive(t *testing.T) {
-	noLeaks(t)
-	p := serve(t)
-	a := dial(t, p.addr)
-	u, other := a.signUp(t), a.signUp(t)
+// Who has left a room gets none of its messages any more.
+func fullAfterLeaving(t *testing.T, h *harness) {
+	u := h.dial(t).signUp(t)
 	r := u.create(t, "hall")
-	other.join(t, r)
-	x := other.say(t, r, strings.Repeat("x", 10_000))
-	s := u.open(t)
-	s.initial()
-	const n = 200
-	var writers sync.WaitGroup
-	writers.Go(func() {
-		for range n {
-			if err := s.rpc.Send(fullRequest(r.id, entry{x.uuid, completed})); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	})
-	writers.Go(func() { flood(t, other, r, n) })
-	t.Cleanup(writers.Wait)
-	answers, live, last := 0, 0, int64(0)
-	for answers < n || live < n {
-		f := s.next()
-		switch {
-		case f.GetRequestFullMessageInfoResponse() != nil:
-			if f.GetRequestFullMessageInfoResponse().GetRequestStatus() != streampb.RequestFullMessageInfoResponse_INTERMEDIATE_MESSAGE_LIST {
-				answers++
-			}
-		case f.GetReturnNewChatMessage() != nil:
-			for _, m := range f.GetReturnNewChatMessage().GetMessagesList() {
-				if m.GetTimestampStored() <= last {
-					t.Errorf("%d after %d", m.GetTimestampStored(), last)
-				}
-				last = m.GetTimestampStored()
-				live++
-			}
-		default:
-			t.Fatalf("got %v", f)
-		}
+	x := u.say(t, r, "x")
+	s := u.openLive(t)
+	u.leave(t, r)
+	s.message() // the own leave
+	s.send(fullRequest(r.id, entry{x.uuid, completed}))
+	if got := s.answer(); got.status != notMember || !slices.Equal(got.errors, []string{x.uuid}) {
+		t.Errorf("got %+v", got)
 	}
-	writers.Wait()
-	if answers != n || live != n {
-		t.Errorf("%d answers, %d live messages, want %d of each", answers, live, n)
+}
+
+// Who was kicked or banned gets none of the room's messages any more.
+func fullAfterRemoval(t *testing.T, h *harness) {
+	a := h.dial(t)
+	admin, u := a.signUp(t), a.signUp(t)
+	for _, how := range []commandspb.RemoveFromChatRoomRequest_KickOrBan{kick, ban} {
+		r := admin.create(t, "hall")
+		x := admin.say(t, r, "x")
+		u.join(t, r)
+		s := u.openLive(t)
+		admin.expel(t, r, how, u)
+		s.message()
+		s.send(fullRequest(r.id, entry{x.uuid, completed}))
+		if got := s.answer(); got.status != notMember || !slices.Equal(got.errors, []string{x.uuid}) {
+			t.Errorf("%v: got %+v", how, got)
+		}
+		s.cancel()
+	}
+}
+
+// A lookup that the store fails is answered with DATABASE_DOWN and all uuids,
+// and the stream goes on.
+func fullStoreFailure(t *testing.T, h *harness) {
+	st := h.store(t)
+	u := serveOn(t, st).dial(t).signUp(t)
+	r := u.create(t, "hall")
+	x := u.say(t, r, "x")
+	s := u.openLive(t)
+	for _, call := range []string{"State", "Event"} {
+		st.failing(store.ErrUnavailable, call)
+		s.send(fullRequest(r.id, entry{"x", completed}, entry{x.uuid, completed}))
+		if got := s.answer(); got.status != lookupDown || got.room != r.id || !slices.Equal(got.errors, []string{"x", x.uuid}) {
+			t.Errorf("%s fails: got %+v", call, got)
+		}
+		st.off()
+	}
+	s.send(fullRequest(r.id, entry{x.uuid, completed}))
+	if got := s.answer(); got.status != finalList || got.entries[0].GetReturnStatus() != success {
+		t.Errorf("got %+v", got)
 	}
 }
