@@ -5,15 +5,25 @@
 // (device.go) that use it over gRPC as clients do: they open streams, one after
 // the other or overlapping (stream.go), and send commands (command.go), driven
 // by a seed (workload.go), while faults happen (fault.go, proxy.go,
-// faultyserver). Everything that a device sends and sees goes into a history
-// (record.go, recorder.go), a line of JSON each, which outlives a run that
-// failed.
+// faultyserver). Half of the devices say where they have come to by times, as
+// the inherited protocol has it, half by places (book.go). Everything that a
+// device sends and sees goes into a history (record.go, recorder.go), a line of
+// JSON each, which outlives a run that failed.
 //
-// When the faults are over, an auditor reads every room's log from the healed
-// server, through the public protocol (audit.go); it goes into the history too.
-// Then validators (validate.go and validate_*.go) judge the history, off-line:
-// pure functions, one for each guarantee.
+// When the faults are over, everybody must get what there is on the streams
+// that are open; then the server is ended and started once more, everybody comes
+// back, and an auditor reads every room's log through the public protocol
+// (audit.go). That goes into the history too. Then validators (validate.go and
+// validate_*.go) judge the history, off-line: pure functions, one for each
+// guarantee.
 //
 // The devices know the wire and nothing else of this project: neither its
 // client nor its rules of rooms, so that a mistake is not made twice.
+//
+//	go test ./bench/robustness -v                              under a minute
+//	go test ./bench/robustness -run TestRobustness -robustness.runs 200 -timeout 2h -v
+//
+// A run that fails prints the flags that repeat its workload and its faults (not
+// their timing), the violations with the records that show them, and where its
+// history is kept.
 package robustness

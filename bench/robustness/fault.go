@@ -74,7 +74,7 @@ func (f Fault) onClients() bool {
 // serverArgs are what a server is started with that has these faults all the
 // time.
 func serverArgs(faults []Fault) []string {
-	args := []string{"--drain-timeout=2s"}
+	args := []string{"--drain-timeout=2s", "--bookmark-every=200ms"}
 	if slices.Contains(faults, FaultTinyTail) {
 		args = append(args, "--tail-age=1ms", "--tail-bytes=1", "--cache-bytes=65536")
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	timeFlag     = flag.Duration("robustness.time", 50*time.Second, "about how long TestRobustness takes, unless -robustness.runs says how many runs")
+	timeFlag     = flag.Duration("robustness.time", 45*time.Second, "about how long TestRobustness takes, unless -robustness.runs says how many runs")
 	runsFlag     = flag.Int("robustness.runs", 0, "how many runs; 0: as many as fit into -robustness.time")
 	parallelFlag = flag.Int("robustness.parallel", 2, "how many runs at once")
 	seedFlag     = flag.Uint64("robustness.seed", 0, "seed of the first run; 0: a new one")

@@ -111,7 +111,6 @@ func (r *run) begin() error {
 	}
 	if faulty {
 		r.server.program = r.cfg.Programs.Faulty
-		r.server.args = append(r.server.args, "--bookmark-every=200ms")
 	}
 	if err := r.server.start(); err != nil {
 		return err

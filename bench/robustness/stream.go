@@ -50,8 +50,7 @@ type chat struct {
 	initial   bool
 }
 
-// open opens a stream of s and starts its reader. audit: nothing is said about
-// rooms but what claims says.
+// open opens a stream of s, with what the device has, and starts its reader.
 func (d *device) open(ctx context.Context, s *session, random *rand.Rand) *chat {
 	s.book.mu.Lock()
 	turns := maps.Clone(s.book.turns)
@@ -59,6 +58,8 @@ func (d *device) open(ctx context.Context, s *session, random *rand.Rand) *chat 
 	return d.openWith(ctx, s, Record{Exact: d.exact, Claims: s.book.claims(random, d.exact)}, turns)
 }
 
+// openWith opens a stream as r says. turns are those of the book when the claims
+// were made.
 func (d *device) openWith(ctx context.Context, s *session, r Record, turns map[string]int) *chat {
 	c := &chat{
 		d: d, s: s, number: d.w.rec.Number(), live: make(chan struct{}), over: make(chan struct{}),

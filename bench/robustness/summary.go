@@ -12,15 +12,15 @@ import (
 type Summary struct {
 	mu sync.Mutex
 
-	runs, devices, accounts, rooms  int
-	starts, calls, unknown, refused int
-	acknowledged, deliveries        int
-	duplicates, downloads           int
-	streams, lookups, entries       int
-	events                          int
-	faults                          map[string]int
-	ends                            map[string]int
-	violations                      map[string]int
+	runs, devices, accounts, rooms   int
+	starts, calls, unknown, refused  int
+	acknowledged, deliveries         int
+	duplicates, downloads            int
+	streams, tries, lookups, entries int
+	events                           int
+	faults                           map[string]int
+	ends                             map[string]int
+	violations                       map[string]int
 }
 
 // Add counts a run.
@@ -74,6 +74,10 @@ func (s *Summary) Add(h *History, violations []Violation) {
 	}
 	for _, stream := range h.Streams {
 		devices[stream.Open.Device], accounts[stream.Open.Account] = true, true
+		s.tries++
+		if stream.Primer == nil {
+			continue
+		}
 		s.streams++
 		if stream.End != nil {
 			how := stream.End.Code
@@ -140,7 +144,7 @@ func (s *Summary) String() string {
 	row("commands", "%d; %d without a known outcome, %d refused", s.calls, s.unknown, s.refused)
 	row("acknowledged", "%d changes; %d events in the rooms' logs", s.acknowledged, s.events)
 	row("deliveries", "%d; %d of them duplicates, %d more in rooms that were downloaded again", s.deliveries, s.duplicates, s.downloads)
-	row("streams", "%d; they ended with %s", s.streams, counts(s.ends))
+	row("streams", "%d of %d tries; they ended with %s", s.streams, s.tries, counts(s.ends))
 	row("lookups", "%d answered, with %d entries", s.lookups, s.entries)
 	total := 0
 	for _, v := range Validators {

@@ -3,6 +3,11 @@ package robustness
 // durable: everything that was acknowledged, or seen by anybody, is in the log
 // with that time; what was refused is not; and what is there somebody sent.
 func durable(h *History, found *report) {
+	for _, c := range h.Calls {
+		if c.Done() && c.Sent.Op == OpCreateAccount {
+			accountStays(h, c, found)
+		}
+	}
 	if len(h.Logs) == 0 {
 		return // the run was given up before the end
 	}
@@ -48,6 +53,16 @@ func refused(tried []*Call) bool {
 		}
 	}
 	return true
+}
+
+// accountStays: nobody who was made is refused.
+func accountStays(h *History, c *Call, found *report) {
+	for _, other := range h.Calls {
+		if other.Sent.Op == OpLogin && other.Sent.Account == c.Answer.Account && other.Answer != nil && other.Answer.Outcome == Refused {
+			found.add(seen(c.Answer, other.Answer), "an account that was made cannot log in")
+			return
+		}
+	}
 }
 
 func acknowledged(h *History, c *Call, found *report) {

@@ -65,8 +65,10 @@ func (s *story) call(op, account string, r Record, event func() int) {
 	call := s.number
 	r.Kind, r.Outcome = KindAnswer, Refused
 	if event != nil {
-		seq := event()
-		r.Outcome, r.Time = Done, s.log[seq-1].Time
+		r.Outcome = Done
+		if seq := event(); seq > 0 {
+			r.Time = s.log[seq-1].Time
+		}
 		if op == OpJoin {
 			for _, m := range s.log {
 				c := *m
@@ -137,6 +139,8 @@ func clean() []Record {
 	s := &story{}
 	s.add(Record{Kind: KindRun})
 	s.add(Record{Kind: KindServer, Note: noteReady})
+	s.call(OpCreateAccount, bob, Record{}, func() int { return 0 })
+	s.call(OpLogin, bob, Record{}, func() int { return 0 })
 	s.call(OpCreate, ada, Record{}, func() int {
 		s.event(bodyCap, ada, nil)
 		return s.event(bodyJoined, ada, func(m *Message) { m.State = isAdmin })
@@ -452,6 +456,9 @@ func plantedFaults() []planted {
 		}},
 		{"durable", "the log has what was refused", func(h *tampered) {
 			h.records[h.kind(bob, 2, KindAnswer, OpSend)].Outcome = Refused
+		}},
+		{"durable", "an account is gone", func(h *tampered) {
+			h.records[h.kind(bob, 1, KindAnswer, OpLogin)].Outcome = Refused
 		}},
 		{"final", "the log has a hole", func(h *tampered) { h.lie(7) }},
 		{"final", "two readers read two logs", func(h *tampered) { h.remove(h.told(auditing, 1, 14)) }},

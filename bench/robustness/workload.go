@@ -37,7 +37,7 @@ func (d *device) listen(ctx context.Context, done <-chan struct{}, random *rand.
 		case <-c.live:
 			d.hold(ctx, done, c, random)
 		case <-c.over:
-			sleep(ctx, millis(20+random.IntN(60)))
+			sleep(ctx, millis(50+random.IntN(150)))
 		case <-time.After(millis(2500)):
 			c.quit("it did not become live: canceled")
 			c.cancel()
