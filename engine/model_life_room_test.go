@@ -54,6 +54,9 @@ func (m lifeModel) roomSteps(s lifeState, x *steps[lifeState]) {
 		x.can(func(t *lifeState) {
 			switch at := &t.streams[t.who]; {
 			case m.is(noRoomAcquire):
+			case at.closed && t.joining && t.registry > 0 && t.registry-1 != t.who:
+				t.room = lifeRoomRegistry // another has taken its place
+				return
 			case at.closed:
 				t.refused()
 				return

@@ -6,7 +6,7 @@ import "testing"
 
 // Registry: three streams of one account open and end as they like. Invariant 3.
 
-type modelRegistry struct {
+type holderState struct {
 	holder      int8    // stream, 0: none
 	next        int8    // the generation handed out last
 	generations [3]int8 // of each stream
@@ -20,9 +20,9 @@ const (
 	endsNobody       = "Replace ends nobody"
 )
 
-func modelRegistrySteps(s modelRegistry, wrong string) []modelRegistry {
-	x := steps[modelRegistry]{from: s}
-	replace := func(t *modelRegistry, i int) {
+func registrySteps(s holderState, wrong string) []holderState {
+	x := steps[holderState]{from: s}
+	replace := func(t *holderState, i int) {
 		if old := t.holder; old != 0 {
 			t.ended[old-1] = wrong != endsNobody
 		}
@@ -31,7 +31,7 @@ func modelRegistrySteps(s modelRegistry, wrong string) []modelRegistry {
 	for i := range s.at {
 		switch s.at[i] {
 		case 0:
-			x.can(func(t *modelRegistry) {
+			x.can(func(t *holderState) {
 				t.next++
 				t.generations[i] = t.next
 				if wrong == generationBefore {
@@ -41,9 +41,9 @@ func modelRegistrySteps(s modelRegistry, wrong string) []modelRegistry {
 				replace(t, i)
 			})
 		case 1:
-			x.can(func(t *modelRegistry) { replace(t, i) })
+			x.can(func(t *holderState) { replace(t, i) })
 		case 2:
-			x.can(func(t *modelRegistry) { // finish, whatever the reason
+			x.can(func(t *holderState) { // finish, whatever the reason
 				if t.holder == int8(i+1) || wrong == leavesAnyway {
 					t.holder = 0
 				}
@@ -56,8 +56,8 @@ func modelRegistrySteps(s modelRegistry, wrong string) []modelRegistry {
 
 func TestModelOfTheRegistryHoldsTheNewest(t *testing.T) {
 	for _, wrong := range []string{asWritten, generationBefore, leavesAnyway, endsNobody} {
-		x := explore(modelRegistry{}, func(s modelRegistry) []modelRegistry { return modelRegistrySteps(s, wrong) },
-			func(s modelRegistry, final bool) string {
+		x := explore(holderState{}, func(s holderState) []holderState { return registrySteps(s, wrong) },
+			func(s holderState, final bool) string {
 				newest := int8(0)
 				for i := range s.at {
 					if s.at[i] == 2 && (newest == 0 || s.generations[i] > s.generations[newest-1]) {
@@ -85,7 +85,7 @@ func TestModelOfTheRegistryHoldsTheNewest(t *testing.T) {
 // opened. Whatever somebody was told that it was told is applied, by the room in the
 // map.
 
-type modelRooms struct {
+type mapState struct {
 	held    int8    // the room in the map, 0: none
 	made    int8    // rooms so far
 	inbox   [4]int8 // notes in the inbox of each
@@ -104,12 +104,12 @@ const (
 	tellPushesLater = "tell pushes after the map's update"
 )
 
-func modelRoomsSteps(s modelRooms, wrong string) []modelRooms {
-	x := steps[modelRooms]{from: s}
+func roomsSteps(s mapState, wrong string) []mapState {
+	x := steps[mapState]{from: s}
 	for i := range s.at {
 		switch s.at[i] {
 		case 0:
-			x.can(func(t *modelRooms) { // open
+			x.can(func(t *mapState) { // open
 				if t.held == 0 {
 					t.made++
 					t.held = t.made
@@ -123,13 +123,13 @@ func modelRoomsSteps(s modelRooms, wrong string) []modelRooms {
 				t.inbox[t.held]++
 			})
 		case 1:
-			x.can(func(t *modelRooms) { t.inbox[t.saw[i]]++; t.at[i] = 2 })
+			x.can(func(t *mapState) { t.inbox[t.saw[i]]++; t.at[i] = 2 })
 		}
 	}
 	if s.made > 0 {
 		switch s.tell {
 		case 0:
-			x.can(func(t *modelRooms) { // tell room 1
+			x.can(func(t *mapState) { // tell room 1
 				if t.tell = 2; t.held != 1 {
 					return
 				}
@@ -141,15 +141,15 @@ func modelRoomsSteps(s modelRooms, wrong string) []modelRooms {
 				t.inbox[1]++
 			})
 		case 1:
-			x.can(func(t *modelRooms) { t.inbox[1]++; t.tell = 2 })
+			x.can(func(t *mapState) { t.inbox[1]++; t.tell = 2 })
 		}
 	}
 	if s.held != 0 { // its turn
 		if s.inbox[s.held] > 0 {
-			x.can(func(t *modelRooms) { t.inbox[t.held]--; t.applied++ })
+			x.can(func(t *mapState) { t.inbox[t.held]--; t.applied++ })
 		}
 		if s.inbox[s.held] == 0 || wrong == leaveUnlooked {
-			x.can(func(t *modelRooms) {
+			x.can(func(t *mapState) {
 				if wrong == leaveLooksFirst {
 					t.leaving = t.held
 				} else {
@@ -158,7 +158,7 @@ func modelRoomsSteps(s modelRooms, wrong string) []modelRooms {
 			})
 		}
 		if s.leaving == s.held {
-			x.can(func(t *modelRooms) { t.held, t.leaving = 0, 0 })
+			x.can(func(t *mapState) { t.held, t.leaving = 0, 0 })
 		}
 	}
 	return x.all
@@ -166,8 +166,8 @@ func modelRoomsSteps(s modelRooms, wrong string) []modelRooms {
 
 func TestModelOfRoomsLosesNothingThatWasTold(t *testing.T) {
 	for _, wrong := range []string{asWritten, leaveUnlooked, leaveLooksFirst, openPushesLater, tellPushesLater} {
-		x := explore(modelRooms{}, func(s modelRooms) []modelRooms { return modelRoomsSteps(s, wrong) },
-			func(s modelRooms, final bool) string {
+		x := explore(mapState{}, func(s mapState) []mapState { return roomsSteps(s, wrong) },
+			func(s mapState, final bool) string {
 				for room, n := range s.inbox {
 					if n > 0 && int8(room) != s.held {
 						return "a room that has left was told something"

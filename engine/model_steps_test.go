@@ -34,20 +34,27 @@ func TestStepsAreInTheOrderOfTheModels(t *testing.T) {
 		{"stream_end.go", "finish", []string{"s.refs.Close()", "<-s.drained", "s.timer.Stop()", "s.engine.registry.leave(s)", "s.leaveRooms()", "return"}},
 		{"stream_end.go", "leaveRooms", []string{"s.adopt()", "s.engine.rooms.tell(", "left.Wait()"}},
 	} {
-		body := bodyOf(t, tc.file, tc.fn)
-		at := 0
-		for _, step := range tc.steps {
-			i := strings.Index(body[at:], step)
-			if i < 0 {
-				t.Errorf("%s, %s: %q is missing, or not behind what must come before it", tc.file, tc.fn, step)
-				break
-			}
-			at += i + len(step)
-		}
+		mustHaveSteps(t, tc.file, tc.fn, tc.steps)
 	}
 }
 
-// bodyOf is the source of a function without its comments.
+// mustHaveSteps holds that the steps are in the function, in this order.
+func mustHaveSteps(t *testing.T, file, fn string, steps []string) {
+	t.Helper()
+	body := bodyOf(t, file, fn)
+	at := 0
+	for _, step := range steps {
+		i := strings.Index(body[at:], step)
+		if i < 0 {
+			t.Errorf("%s, %s: %q is missing, or not behind what must come before it", file, fn, step)
+			return
+		}
+		at += i + len(step)
+	}
+}
+
+// bodyOf is the source of a function, or of a method if name is "type.method", without
+// its comments.
 func bodyOf(t *testing.T, file, name string) string {
 	t.Helper()
 	source := sourceOf(t, file)
@@ -61,12 +68,31 @@ func bodyOf(t *testing.T, file, name string) string {
 			source[i] = ' '
 		}
 	}
+	of, method, isMethod := strings.Cut(name, ".")
+	if !isMethod {
+		method = name
+	}
 	for _, d := range parsed.Decls {
-		if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == name {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == method && (!isMethod || receiverOf(fn) == of) {
 			return string(source[files.Position(fn.Body.Pos()).Offset:files.Position(fn.Body.End()).Offset])
 		}
 	}
 	t.Fatalf("%s has no function %s", file, name)
+	return ""
+}
+
+// receiverOf is the name of the type that fn is a method of.
+func receiverOf(fn *ast.FuncDecl) string {
+	if fn.Recv == nil {
+		return ""
+	}
+	of := fn.Recv.List[0].Type
+	if star, ok := of.(*ast.StarExpr); ok {
+		of = star.X
+	}
+	if name, ok := of.(*ast.Ident); ok {
+		return name.Name
+	}
 	return ""
 }
 

@@ -110,36 +110,6 @@ func TestParsePositions(t *testing.T) {
 	}
 }
 
-func FuzzParsePositions(f *testing.F) {
-	for _, seed := range []string{"", "a::1", "a::1::b::0::", "a::18446744073709551615", "::::", "a::1::a::2"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		rooms, err := parsePositions(value, nil)
-		if err != nil {
-			if !errors.Is(err, errMetadata) {
-				t.Fatalf("%q: %v", value, err)
-			}
-			return
-		}
-		var b strings.Builder
-		seen := make(map[string]bool)
-		for _, r := range rooms {
-			if !r.Exact || seen[r.Room] {
-				t.Fatalf("%q gave %+v", value, rooms)
-			}
-			seen[r.Room] = true
-			fmt.Fprintf(&b, "%s::%d::", r.Room, r.Seq)
-		}
-		if strings.Contains(strings.ReplaceAll(value, delimiter, ""), ":") {
-			return // single colons are cut from the left, and written otherwise
-		}
-		if again, err := parsePositions(b.String(), nil); err != nil || !reflect.DeepEqual(rooms, again) {
-			t.Fatalf("%q became %v, then %v, %v", value, rooms, again, err)
-		}
-	})
-}
-
 func TestParseFeatures(t *testing.T) {
 	for value, want := range map[string]engine.Features{
 		"":                             {},

@@ -56,6 +56,9 @@ func run(ctx context.Context) error {
 			chosen = append(chosen, m)
 		}
 	}
+	if err := sound(ctx, chosen, *timeout); err != nil {
+		return err
+	}
 	results := make([]result, len(chosen))
 	slots := make(chan struct{}, *parallel)
 	var running sync.WaitGroup
@@ -89,6 +92,22 @@ func run(ctx context.Context) error {
 	fmt.Printf("%d mutants, %d caught\n", len(results), len(results)-survived)
 	if survived > 0 {
 		return fmt.Errorf("%d mutants survived", survived)
+	}
+	return nil
+}
+
+// sound says whether the tests pass on the code as it is: a test that fails anyway
+// catches nothing.
+func sound(ctx context.Context, chosen []mutant, timeout time.Duration) error {
+	done := map[string]bool{}
+	for _, m := range chosen {
+		if pkg := m.packageOf(); !done[pkg] {
+			done[pkg] = true
+			test, how, err := goTest(ctx, "", []string{"test", "-vet=off", "-count=1", "-v", "-timeout", timeout.String(), "-skip", skip, pkg}, timeout)
+			if err != nil || test != "" {
+				return fmt.Errorf("without a mutant: %s %s: %s (%v)", pkg, test, how, err)
+			}
+		}
 	}
 	return nil
 }

@@ -2,11 +2,11 @@ package main
 
 var ofPool = []mutant{
 	// Slot: invariant 1, and no wake-up lost.
-	{what: "a Schedule that finds the slot wanted only looks", file: "pool/slot.go",
+	{what: "a Schedule that finds the slot wanted only looks", file: "pool/slot.go", race: true,
 		from: "return s.state.Or(wanted) == idle", to: "if s.state.Load()&wanted != 0 {\n\t\treturn false\n\t}\n\treturn s.state.Or(wanted) == idle"},
 	{what: "a Schedule during a turn queues the slot", file: "pool/slot.go",
 		from: "return s.state.Or(wanted) == idle", to: "return s.state.Or(wanted)&wanted == 0"},
-	{what: "begin stores", file: "pool/slot.go",
+	{what: "begin stores", file: "pool/slot.go", race: true,
 		from: "s.state.Swap(running)", to: "s.state.Store(running)"},
 	{what: "end is a load and a store", file: "pool/slot.go",
 		from: "return s.state.And(wanted)&wanted != 0", to: "again := s.state.Load() & wanted\n\ts.state.Store(again)\n\treturn again != 0"},
@@ -36,7 +36,8 @@ var ofPool = []mutant{
 	{what: "a runner looks at the queue, then whether the pool closes", file: "pool/runners.go",
 		from: "closing := r.closing.Load()\n\t\tif l := r.queue.Pop(); l != nil {", to: "l := r.queue.Pop()\n\t\tclosing := r.closing.Load()\n\t\tif l != nil {"},
 	{what: "a turn that panics does not end", file: "pool/runners.go",
-		from: "defer r.endTurn(self, s)", to: "defer func() {\n\t\tif v := recover(); v != nil {\n\t\t\treturn\n\t\t}\n\t\tr.endTurn(self, s)\n\t}()"},
+		from: "defer r.endTurn(self, s) // deferred by itself: even a runtime.Goexit within OnPanic must not leave s running for ever\n\treturned := false",
+		to:   "returned := false\n\tdefer func() {\n\t\tif returned {\n\t\t\tr.endTurn(self, s)\n\t\t}\n\t}()"},
 	{what: "a runner that a turn has ended is not replaced", file: "pool/runners.go",
 		from: "if r.launch(self) == nil {", to: "if false {"},
 	{what: "OnPanic is called after the turn", file: "pool/runners.go",

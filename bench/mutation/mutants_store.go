@@ -1,7 +1,5 @@
 package main
 
-const storeTests = "" // all of the package
-
 // The store's commit and what it shows: S1 to S10.
 var ofStore = []mutant{
 	{what: "a group is shown before it is synced (S3)", file: "store/embedded/commit.go",

@@ -1,4 +1,4 @@
-// Step runs the engine's tests in which every atomic operation of the engine, the
+// Step runs the tests of the engine and the pool in which every atomic operation of the engine, the
 // pool and the lock-free parts is a step of its own, taken in an order that a seed
 // decides: see package stepped.
 //
@@ -38,7 +38,7 @@ func run() error {
 		return err
 	}
 	command := exec.Command("go", "test", "-tags", "stepping", "-overlay", list, "-vet=off", "-count=1", "-v",
-		"-timeout", "2h", "-run", "^TestStepped", "./engine")
+		"-timeout", "2h", "-run", "^TestStepped", "./pool", "./engine")
 	command.Env = append(os.Environ(), "ENGINE_SEEDS="+strconv.Itoa(*seeds))
 	if *seed > 0 {
 		command.Env = append(command.Env, "ENGINE_SEED="+strconv.Itoa(*seed))
