@@ -40,6 +40,7 @@ func initialization() []section {
 			{"observed_time_is_raised_never_lowered", observedTimeRaised},
 			{"position_is_exact", positionExact},
 			{"position_later_than_now_is_now", positionClamped},
+			{"first_entry_of_a_room_counts", firstEntry},
 			{"minus_one_is_the_complete_history", positionMinusOne},
 			{"listed_uuids_are_left_out", listedUUIDs},
 			{"place_in_the_log_is_exact", placeExact},
@@ -663,6 +664,18 @@ func positionClamped(t *testing.T, h *harness) {
 	wantUpdateTime(t, s.message(), r, x.uuid, x.time)
 	s.close()
 	wantMissed(t, u, position{room: r.id, updated: all[9].time}, "live")
+}
+
+// Of a room that is listed twice the first entry counts.
+func firstEntry(t *testing.T, h *harness) {
+	u, r, since, all := talk(t, h.dial(t))
+	first, second := position{room: r.id, updated: all[8].time, viewed: never}, position{room: r.id, updated: since, viewed: never}
+	if got := texts(u.open(t, first, second).initial()); !slices.Equal(got, []string{"9"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := texts(u.open(t, second, first).initial()); len(got) != len(all) {
+		t.Errorf("got %q", got)
+	}
 }
 
 // A time of -1 is the room's complete history, in the form of what was missed.

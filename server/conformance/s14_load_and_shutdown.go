@@ -108,9 +108,13 @@ func refusedWhileShuttingDown(t *testing.T, h *harness) {
 	default:
 	}
 	for name, c := range map[string]*api{"old connection": late.api, "new connection": v.dial(t)} {
-		got, before := late.at(c).open(t).rest()
-		if got != shutDown() || len(before) > 0 {
-			t.Errorf("%s: a new stream: %v, %+v", name, before, got)
+		wrong := *late
+		wrong.token = "not even a token" // is not looked at any more
+		for _, who := range []*user{late, &wrong} {
+			got, before := who.at(c).open(t).rest()
+			if got != shutDown() || len(before) > 0 {
+				t.Errorf("%s: a new stream: %v, %+v", name, before, got)
+			}
 		}
 		if resp, err := c.commands.ClientMessageToServerRPC(soon(t), late.textRequest(r, "x", uuid.NewString())); status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: a command: %v, %v", name, resp, err)
