@@ -177,20 +177,18 @@ type lifeStream struct {
 const completing = 2
 
 type lifeState struct {
-	streams     [2]lifeStream
-	registry    int8 // a stream's number, 0: none
-	passed      int8
-	head        int8
-	room        lifeRoomPC
-	who, which  int8 // the stream and the subscription that the room is at
-	joining     bool // because of lifeJoin, and not of a note
-	late        bool // a variant's own: until is to be stored after publishing
-	byAccount   int8 // 0: none, 1 + stream*2 + subscription
-	wasEmpty    bool
-	ender       int8
-	fault       lifeFault
-	twoCloses   bool
-	closesDrain int8
+	streams    [2]lifeStream
+	registry   int8 // a stream's number, 0: none
+	passed     int8
+	head       int8
+	room       lifeRoomPC
+	who, which int8 // the stream and the subscription that the room is at
+	joining    bool // because of lifeJoin, and not of a note
+	late       bool // a variant's own: until is to be stored after publishing
+	byAccount  int8 // 0: none, 1 + stream*2 + subscription
+	wasEmpty   bool
+	ender      int8
+	fault      lifeFault
 }
 
 type lifeFault int8

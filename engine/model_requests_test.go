@@ -32,11 +32,11 @@ type askReply struct {
 }
 
 type askState struct {
-	reader          readerPC
-	asked, slots    int8
-	lookingUp       bool
-	replies         [askRequests]askReply
-	answered, parts int8 // the requests answered in order, and parts of the next
+	reader       readerPC
+	asked, slots int8
+	lookingUp    bool
+	replies      [askRequests]askReply
+	answered     int8 // the requests answered in order
 
 	turn            lifeTurnPC
 	wanted, running bool
