@@ -142,7 +142,7 @@ func (d *device) act(ctx context.Context, random *rand.Rand, own *account) {
 }
 
 func (d *device) actOnce(ctx context.Context, s *session, random *rand.Rand) {
-	room, password := d.w.room(random)
+	room, _ := d.w.room(random)
 	mine := s.book.list()
 	if len(mine) > 0 && random.IntN(20) > 0 {
 		room = mine[random.IntN(len(mine))]
@@ -174,7 +174,7 @@ func (d *device) actOnce(ctx context.Context, s *session, random *rand.Rand) {
 		}
 		burst.Wait()
 	case n < 890:
-		room, password = d.w.room(random)
+		room, password := d.w.room(random)
 		d.join(ctx, s, room, password)
 	case n < 915:
 		d.leave(ctx, s, room)
