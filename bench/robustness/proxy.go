@@ -16,8 +16,12 @@ type proxy struct {
 }
 
 func newProxy(name, upstream string) (*proxy, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	p := &proxy{toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)}
+	p := &proxy{toxiproxy.NewProxy(server, name, address, upstream)}
 	if err := p.Start(); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}

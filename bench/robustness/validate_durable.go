@@ -1,5 +1,7 @@
 package robustness
 
+import "github.com/chatstream/chatstream/proto/chatpb"
+
 // durable: everything that was acknowledged, or seen by anybody, is in the log
 // with that time; what was refused is not; and what is there somebody sent.
 func durable(h *History, found *report) {
@@ -21,6 +23,9 @@ func durable(h *History, found *report) {
 			acknowledged(h, c, found)
 		}
 	}
+	for _, tried := range sends {
+		againTheSame(tried, found)
+	}
 	for i := range h.Records {
 		r := &h.Records[i]
 		if r.Kind != KindMessage || !r.Message.Stored() {
@@ -41,6 +46,20 @@ func durable(h *History, found *report) {
 			case refused(tried):
 				found.add(seen(tried[0].Sent, tried[0].Answer), "room %s: it was refused, and is in the log", l.Room)
 			}
+		}
+	}
+}
+
+// againTheSame: what was acknowledged is, whenever it is sent again.
+func againTheSame(tried []*Call, found *report) {
+	var first *Call
+	for _, c := range tried {
+		switch {
+		case c.Done() && first == nil:
+			first = c
+		case first == nil || c.Answer == nil || c.Sent.N < first.Answer.N:
+		case c.Answer.Outcome == Refused && c.Answer.Status == chatpb.ReturnStatus_SUCCESS.String():
+			found.add(seen(first.Answer, c.Sent, c.Answer), "room %s: it was acknowledged, and is refused when it is sent again", c.Sent.Room)
 		}
 	}
 }

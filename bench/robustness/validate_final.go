@@ -150,17 +150,3 @@ func (f *fold) take(m *Message) error {
 	}
 	return nil
 }
-
-// healthy: nothing is recorded that must not happen to a server, or to somebody
-// who waits for it.
-func healthy(h *History, found *report) {
-	for i := range h.Records {
-		r := &h.Records[i]
-		switch {
-		case r.Kind == KindServer && r.Error != "":
-			found.add(nil, "%s", r.Error)
-		case r.Kind == KindStuck:
-			found.add(seen(r), "%s", r.Note)
-		}
-	}
-}

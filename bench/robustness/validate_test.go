@@ -457,6 +457,17 @@ func plantedFaults() []planted {
 		{"durable", "the log has what was refused", func(h *tampered) {
 			h.records[h.kind(bob, 2, KindAnswer, OpSend)].Outcome = Refused
 		}},
+		{"durable", "what was acknowledged is refused when it is sent again", func(h *tampered) {
+			i := h.kind(ada, 1, KindAnswer, OpSend)
+			h.records = append(h.records, h.records[i-1], h.records[i])
+			for n, r := range h.records[len(h.records)-2:] {
+				r.Call = 999
+				if n == 1 {
+					r.Outcome, r.Status, r.Time = Refused, "SUCCESS", -1
+				}
+				h.records[len(h.records)-2+n] = r
+			}
+		}},
 		{"durable", "an account is gone", func(h *tampered) {
 			h.records[h.kind(bob, 1, KindAnswer, OpLogin)].Outcome = Refused
 		}},
@@ -484,6 +495,10 @@ func plantedFaults() []planted {
 		}},
 		{"healthy", "the server has a race", func(h *tampered) {
 			h.records[h.find(1, func(r *Record) bool { return r.Kind == KindServer && r.Note != noteReady })].Error = "DATA RACE"
+		}},
+		{"healthy", "a command is answered with a defect", func(h *tampered) {
+			i := h.kind(ada, 1, KindAnswer, OpSend)
+			h.records[i].Outcome, h.records[i].Status = Unknown, "LG_ERROR"
 		}},
 		{"healthy", "something does not come", func(h *tampered) { h.records[0].Kind = KindStuck }},
 	}
