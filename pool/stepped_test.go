@@ -139,3 +139,56 @@ func TestSteppedPoolLosesNothing(t *testing.T) {
 		})
 	}
 }
+
+// chain always has something going on, a turn or a job, until it has come to its end.
+type chain struct {
+	Slot
+	p    *Pool
+	left int
+	over atomic.Bool
+}
+
+func (c *chain) Turn() {
+	if c.left--; c.left < 0 {
+		c.over.Store(true)
+		return
+	}
+	if c.p.Submit(c.Schedule) != nil {
+		c.Schedule()
+	}
+}
+
+func TestSteppedQuietIsNotSaidOfAChain(t *testing.T) {
+	for seed := 1; seed <= 2000 && !t.Failed(); seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			p, err := New(Config{Runners: 1 + seed%2, Workers: 1, Waiting: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			scheduler := stepped.On(uint64(seed))
+			defer scheduler.Off()
+			c := &chain{p: p, left: 6}
+			c.Init(p, c)
+			var done atomic.Int32
+			go func() {
+				defer done.Add(1)
+				c.Schedule()
+				for range 20 {
+					if p.Quiet() && !c.over.Load() {
+						t.Error("quiet, and the chain goes on")
+						return
+					}
+				}
+				if err := p.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}()
+			scheduler.Run(func() bool { return done.Load() == 1 }, 5*time.Millisecond)
+			scheduler.Off()
+			if t.Failed() {
+				_ = p.Close(context.Background())
+			}
+		})
+	}
+}

@@ -2,11 +2,11 @@ package main
 
 var ofPool = []mutant{
 	// Slot: invariant 1, and no wake-up lost.
-	{what: "a Schedule that finds the slot wanted only looks", file: "pool/slot.go", race: true,
+	{what: "a Schedule that finds the slot wanted only looks", file: "pool/slot.go", race: true, tests: "^TestTurnSees",
 		from: "return s.state.Or(wanted) == idle", to: "if s.state.Load()&wanted != 0 {\n\t\treturn false\n\t}\n\treturn s.state.Or(wanted) == idle"},
 	{what: "a Schedule during a turn queues the slot", file: "pool/slot.go",
 		from: "return s.state.Or(wanted) == idle", to: "return s.state.Or(wanted)&wanted == 0"},
-	{what: "begin stores", file: "pool/slot.go", race: true,
+	{what: "begin stores", file: "pool/slot.go", race: true, tests: "^TestTurnSees",
 		from: "s.state.Swap(running)", to: "s.state.Store(running)"},
 	{what: "end is a load and a store", file: "pool/slot.go",
 		from: "return s.state.And(wanted)&wanted != 0", to: "again := s.state.Load() & wanted\n\ts.state.Store(again)\n\treturn again != 0"},

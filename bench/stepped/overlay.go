@@ -19,7 +19,7 @@ var left = []string{
 	"registry_test.go",
 }
 
-// kept are the pool's that are.
+// kept are the other packages' that are.
 var kept = []string{"main_test.go", "stepped_test.go"}
 
 // Overlay writes the replaced files of the module in root into dir, and the list of
@@ -39,7 +39,7 @@ func Overlay(root, dir string, mutated map[string]string) (string, error) {
 		for _, file := range files {
 			base := filepath.Base(file)
 			if strings.HasSuffix(base, "_test.go") {
-				if name == "engine" && slices.Contains(left, base) || name == "pool" && !slices.Contains(kept, base) {
+				if name == "engine" && slices.Contains(left, base) || name != "engine" && !slices.Contains(kept, base) {
 					replace[file] = ""
 				}
 				continue
