@@ -2,8 +2,8 @@
 // rule of the observable behaviour, over real gRPC connections to a server in
 // this process, with the generated stubs and nothing else of ours.
 //
-// It is organised like the specification of the inherited protocol: a file for
-// each chapter, in it a list of the chapter's rules and, in that order, a
+// It is organised like the specification of the inherited protocol: files for
+// each chapter, in each a list of the chapter's rules and, in that order, a
 // function for each, whose comment is the rule. A rule is named by its section
 // and what it says,
 //

@@ -41,7 +41,7 @@ type rule struct {
 // contents is the tree.
 func contents() []section {
 	return slices.Concat(
-		setup(), login(), initialization(), running(), ending(), fullMessages(), forms(), routing(), delivery(),
-		commands(), loadAndShutdown(),
+		setup(), login(), initialization(), collection(), running(), ending(), fullMessages(), forms(), routing(), delivery(),
+		commands(), sending(), loadAndShutdown(),
 	)
 }
