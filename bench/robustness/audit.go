@@ -5,16 +5,22 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 )
 
 // audit finds out, after the faults, whether everybody gets everything, and what
-// there is. The auditor's joins are the marks up to which everybody must come
-// on the streams that are open.
+// there is. Everybody says something more, at once, and the auditor joins the
+// rooms; up to the last of that everybody must come on the streams that are
+// open.
 func (r *run) audit(ctx context.Context, settled []*device) error {
-	marks := make(map[string]int64)
-	auditor := r.world.auditor
-	if got := r.auditor.logIn(ctx, auditor); got.Outcome != Done {
+	if got := r.auditor.logIn(ctx, r.world.auditor); got.Outcome != Done {
 		return fmt.Errorf("the auditor cannot log in: %s", got.Error)
+	}
+	marks := &marks{times: make(map[string]int64)}
+	var last sync.WaitGroup
+	for i, d := range settled {
+		random := rand.New(rand.NewPCG(r.cfg.Seed, uint64(300+i)))
+		last.Go(func() { d.lastWords(ctx, random, marks) })
 	}
 	s := r.auditor.loggedIn()
 	for _, room := range r.world.allRooms() {
@@ -22,14 +28,13 @@ func (r *run) audit(ctx context.Context, settled []*device) error {
 		if got.Outcome == Unknown {
 			return fmt.Errorf("the auditor cannot join room %s: %s %s", room, got.Status, got.Error)
 		}
-		if got.Outcome == Done {
-			marks[room] = got.Time
-		}
+		marks.add(got)
 	}
+	last.Wait()
 	waiting, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
 	for _, d := range settled {
-		d.awaitMarks(waiting, marks)
+		d.awaitMarks(waiting, marks.times)
 	}
 	for _, d := range settled {
 		d.awaitAnswers(waiting, r.random)
@@ -56,6 +61,36 @@ func (r *run) audit(ctx context.Context, settled []*device) error {
 		}
 	}
 	return r.truth(again)
+}
+
+// marks are the last acknowledged times, by room. Safe for concurrent use.
+type marks struct {
+	mu    sync.Mutex
+	times map[string]int64
+}
+
+func (m *marks) add(r Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r.Outcome == Done {
+		m.times[r.Room] = max(m.times[r.Room], r.Time)
+	}
+}
+
+// lastWords says something in each of the device's rooms, in all at once, so
+// that a stream that is woken for one message and misses the next is found out:
+// nothing comes after that.
+func (d *device) lastWords(ctx context.Context, random *rand.Rand, marks *marks) {
+	s := d.loggedIn()
+	if s == nil {
+		return
+	}
+	var all sync.WaitGroup
+	for _, room := range s.book.list() {
+		uuid := uuidOf(random)
+		all.Go(func() { marks.add(d.send(ctx, s, room, uuid)) })
+	}
+	all.Wait()
 }
 
 // awaitMarks waits until the device's book has come to the marks.

@@ -106,6 +106,7 @@ func (d *device) create(ctx context.Context, s *session, name string) Record {
 		if r.Outcome == Done {
 			r.Room, r.Text = answer.GetChatRoomId(), answer.GetChatRoomPassword()
 			d.w.learn(r.Room, r.Text)
+			d.made = append(d.made, r.Room)
 		}
 		return nil
 	})

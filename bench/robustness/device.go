@@ -116,6 +116,9 @@ type device struct {
 	exact   bool
 	address string
 
+	// made are the rooms that it made. The actor's own.
+	made []string
+
 	// slow is how long it takes over each response of a stream, in nanoseconds;
 	// while it is deaf it reads nothing.
 	slow atomic.Int64

@@ -151,6 +151,11 @@ func (d *device) actOnce(ctx context.Context, s *session, random *rand.Rand) {
 		d.create(ctx, s, d.id)
 		return
 	}
+	// Whoever made a room mostly is its admin, who alone can remove others.
+	made := room
+	if n := len(d.made); n > 0 && random.IntN(4) > 0 {
+		made = d.made[random.IntN(n)]
+	}
 	target := d.w.accounts[random.IntN(len(d.w.accounts))].id
 	if state := d.api().conn.GetState(); state == connectivity.TransientFailure {
 		sleep(ctx, millis(50)) // there is nobody to talk to
@@ -180,11 +185,11 @@ func (d *device) actOnce(ctx context.Context, s *session, random *rand.Rand) {
 		d.leave(ctx, s, room)
 	case n < 940:
 		uuid := uuidOf(random)
-		if d.remove(ctx, s, OpKick, room, target, uuid).Outcome == Unknown {
-			d.remove(ctx, s, OpKick, room, target, uuid)
+		if d.remove(ctx, s, OpKick, made, target, uuid).Outcome == Unknown {
+			d.remove(ctx, s, OpKick, made, target, uuid)
 		}
-	case n < 945:
-		d.remove(ctx, s, OpBan, room, target, uuidOf(random))
+	case n < 950:
+		d.remove(ctx, s, OpBan, made, target, uuidOf(random))
 	case n < 970:
 		d.observe(ctx, s, room)
 	case n < 977:
