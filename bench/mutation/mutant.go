@@ -132,7 +132,7 @@ func try(ctx context.Context, m mutant, dir string, c *cache, timeout time.Durat
 			return r
 		}
 		stepping := append([]string{"test", "-tags", "stepping", "-overlay", list}, arguments[3:]...)
-		r.caughtBy, r.how, r.err = goTest(ctx, list, append(stepping, "-run", "^TestStepped", "./atomics", "./pool", "./engine"), timeout)
+		r.caughtBy, r.how, r.err = goTest(ctx, list, append(stepping, "-run", "^TestStepped", "./atomics", "./pool", "./server", "./engine"), timeout)
 	}
 	if r.caughtBy == "" && r.err == nil {
 		r.caughtBy, r.how, r.err = goTest(ctx, overlaid, append(arguments, "-run", steps, "./engine"), timeout)
