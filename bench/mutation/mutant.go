@@ -118,7 +118,7 @@ func try(ctx context.Context, m mutant, dir string, c *cache, timeout time.Durat
 	if r.err = errors.Join(os.WriteFile(replaced, []byte(mutated), 0o644), os.WriteFile(list, replacements, 0o644)); r.err != nil {
 		return r
 	}
-	arguments := []string{"test", "-overlay", list, "-vet=off", "-ldflags=-w", "-count=1", "-failfast", "-v", "-timeout", timeout.String()}
+	arguments := []string{"test", "-overlay", list, "-vet=off", "-ldflags=-w", "-count=1", "-failfast", "-short", "-v", "-timeout", timeout.String()}
 	if m.race {
 		arguments = append(arguments, "-race")
 	}
@@ -132,7 +132,7 @@ func try(ctx context.Context, m mutant, dir string, c *cache, timeout time.Durat
 			return r
 		}
 		stepping := append([]string{"test", "-tags", "stepping", "-overlay", list}, arguments[3:]...)
-		r.caughtBy, r.how, r.err = goTest(ctx, list, append(stepping, "-run", "^TestStepped", "./atomics", "./pool", "./engine"), timeout)
+		r.caughtBy, r.how, r.err = goTest(ctx, list, append(stepping, "-run", "^TestStepped", "./atomics", "./pool", "./server", "./engine"), timeout)
 	}
 	if r.caughtBy == "" && r.err == nil {
 		r.caughtBy, r.how, r.err = goTest(ctx, overlaid, append(arguments, "-run", steps, "./engine"), timeout)

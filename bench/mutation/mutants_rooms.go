@@ -47,7 +47,7 @@ var ofRooms = []mutant{
 	{what: "nobody is told of a new head", file: "engine/hosted.go",
 		from: "h.head.Store(h.state.Seq)\n\th.telling = 0", to: "h.head.Store(h.state.Seq)"},
 	{what: "subscriptions are dismissed before they are told", file: "engine/hosted.go",
-		from: "for range turnNotes {\n\t\tif !h.tell() {", to: "for range turnNotes {\n\t\th.telling, h.removed = min(h.telling, 0), h.removed[:0:0]\n\t\tif !h.tell() {"},
+		from: "for range turnNotes {\n\t\tif !h.tell() {", to: "for range turnNotes {\n\t\th.dismiss()\n\t\tif !h.tell() {"},
 	{what: "a room tells any number of members in a turn", file: "engine/hosted.go",
 		from: "end := min(h.telling+fanOutChunk, len(h.subs))", to: "end := len(h.subs)"},
 	{what: "a room with more to do does not come back", file: "engine/hosted.go",

@@ -50,7 +50,7 @@ var ofStreams = []mutant{
 	{what: "a stream is served although none are taken", file: "engine/engine.go",
 		from: "if !e.accepting.Load() {\n\t\treturn false", to: "if false {\n\t\treturn false"},
 	{what: "a stream that stalls is not ended", file: "engine/engine.go",
-		from: "if since != 0 && e.elapsed()-since >= int64(e.cfg.StallPatience) {", to: "if false {"},
+		from: "if since != 0 && e.elapsed()-since >= int64(e.cfg.StallPatience) {", to: "if since != 0 && false {"},
 	// The timer: invariant 2.
 	{what: "the timer's callback does not enter", file: "engine/stream_end.go",
 		from: "func (s *Stream) timeUp() {\n\tif !s.acquire() {\n\t\treturn\n\t}\n\tdefer s.release()\n", to: "func (s *Stream) timeUp() {\n"},
@@ -108,7 +108,7 @@ var ofStreams = []mutant{
 		from: "func (s *Stream) fetched(sub *subscription, page []*entry, err error) {\n\tif !s.acquire() {\n\t\treturn\n\t}\n\tdefer s.release()\n",
 		to:   "func (s *Stream) fetched(sub *subscription, page []*entry, err error) {\n", race: true},
 	{what: "who waits for a page is forgotten", file: "engine/stream_turn.go",
-		from: "if l := t.toFetch.PopFront(); l != nil {", to: "if l := t.toFetch.PopFront(); false {"},
+		from: "if l := t.toFetch.PopFront(); l != nil {", to: "if l := t.toFetch.PopFront(); l != nil && false {"},
 	{what: "a stream that found no worker does not ask again", file: "engine/stream_turn.go",
 		from: "time.AfterFunc(busyRetry, func() { s.push(&sub.Link) })", to: "_ = time.AfterFunc"},
 	{what: "a page that cannot be read is no reason to end", file: "engine/stream_turn.go",

@@ -38,7 +38,7 @@ func run() error {
 		return err
 	}
 	command := exec.Command("go", "test", "-tags", "stepping", "-overlay", list, "-vet=off", "-count=1", "-v",
-		"-timeout", "2h", "-run", "^TestStepped", "./atomics", "./pool", "./engine")
+		"-timeout", "2h", "-run", "^TestStepped", "./atomics", "./pool", "./server", "./engine")
 	command.Env = append(os.Environ(), "ENGINE_SEEDS="+strconv.Itoa(*seeds))
 	if *seed > 0 {
 		command.Env = append(command.Env, "ENGINE_SEED="+strconv.Itoa(*seed))

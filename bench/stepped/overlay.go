@@ -10,7 +10,7 @@ import (
 )
 
 // Packages are those whose steps are taken one by one.
-var Packages = []string{"atomics", "pool", "engine"}
+var Packages = []string{"atomics", "pool", "engine", "server"}
 
 // left are the engine's test files that are not compiled: they hand words of
 // sync/atomic to the code.
