@@ -1,7 +1,9 @@
 package robustness
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 )
 
@@ -61,7 +63,8 @@ func (b *book) claims(random *rand.Rand, exact bool) []Claim {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var list []Claim
-	for id, s := range b.rooms {
+	for _, id := range slices.Sorted(maps.Keys(b.rooms)) { // in one order, for one seed
+		s := b.rooms[id]
 		c := Claim{Room: id, Updated: s.time, Viewed: -1}
 		if random.IntN(2) == 0 {
 			c.Viewed = s.time
@@ -193,11 +196,14 @@ func (b *book) behind(times map[string]int64) string {
 func (b *book) list() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var ids []string
-	for id := range b.rooms {
-		ids = append(ids, id)
-	}
-	return ids
+	return slices.Sorted(maps.Keys(b.rooms))
+}
+
+// out is the rooms that the account has been taken out of.
+func (b *book) out() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.removed))
 }
 
 // lately is some uuids of a room's last messages.

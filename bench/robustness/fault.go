@@ -24,7 +24,7 @@ const (
 	FaultCut        Fault = "cut"         // connections are closed
 	FaultHalfOpen   Fault = "half-open"   // connections stay, and nothing comes through
 	FaultSlowClient Fault = "slow-client" // a client takes its time over each response
-	FaultDeafClient Fault = "deaf-client" // a client reads nothing
+	FaultDeafClient Fault = "deaf-client" // a client reads nothing, while much is said
 	FaultTinyTail   Fault = "tiny-tail"   // events are kept in memory for nobody
 	FaultTinyLimits Fault = "tiny-limits" // one runner, one worker, short lives, no patience
 	FaultSlowDisk   Fault = "slow-disk"   // a sync takes 300 ms longer
@@ -228,12 +228,49 @@ func (in *injector) onClients(ctx context.Context, f Fault, random *rand.Rand) e
 		for _, i := range victims {
 			in.devices[i].deaf.Store(true)
 		}
+		in.flood(ctx, in.devices[victims[0]], random)
 		sleep(ctx, t)
 		for _, i := range victims {
 			in.devices[i].deaf.Store(false)
 		}
 	}
 	return nil
+}
+
+// floodSize is how many messages are more than the transport takes for a client
+// that does not read: about 128 KiB.
+const floodSize = 600
+
+// flood has others say much in a room of victim.
+func (in *injector) flood(ctx context.Context, victim *device, random *rand.Rand) {
+	s := victim.loggedIn()
+	if s == nil {
+		return
+	}
+	rooms := s.book.list()
+	if len(rooms) == 0 {
+		return
+	}
+	room := rooms[random.IntN(len(rooms))]
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	const senders = 24
+	for i := range senders {
+		d, mine := in.devices[i%len(in.devices)], rand.New(rand.NewPCG(random.Uint64(), 0))
+		s := d.loggedIn()
+		if s == nil || !slices.Contains(s.book.list(), room) {
+			continue
+		}
+		all.Go(func() {
+			for range floodSize / senders {
+				if ctx.Err() == nil {
+					d.send(ctx, s, room, uuidOf(mine))
+				}
+			}
+		})
+	}
+	all.Wait()
 }
 
 // heal ends all faults.

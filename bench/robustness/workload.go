@@ -61,7 +61,7 @@ func (d *device) hold(ctx context.Context, done <-chan struct{}, c *chat, random
 		if d.loggedIn() != c.s {
 			return // the next stream is another session's
 		}
-		if d.settling.Load() {
+		if d.settling.Load() || d.deaf.Load() && random.IntN(10) > 0 {
 			continue
 		}
 		switch n := random.IntN(100); {
@@ -180,6 +180,10 @@ func (d *device) actOnce(ctx context.Context, s *session, random *rand.Rand) {
 		burst.Wait()
 	case n < 890:
 		room, password := d.w.room(random)
+		if out := s.book.out(); len(out) > 0 && random.IntN(2) == 0 {
+			room = out[random.IntN(len(out))] // where it was kicked, or banned
+			password = d.w.password(room)
+		}
 		d.join(ctx, s, room, password)
 	case n < 915:
 		d.leave(ctx, s, room)
