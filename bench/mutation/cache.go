@@ -47,6 +47,21 @@ func (c *cache) get(m mutant, source []byte) (caught, bool) {
 	return by, ok
 }
 
+// results are what is known of the mutants.
+func (c *cache) results(of []mutant) []result {
+	var all []result
+	for _, m := range of {
+		r := result{mutant: m, caughtBy: "not tried yet"}
+		if source, err := os.ReadFile(m.file); err == nil {
+			if by, ok := c.get(m, source); ok {
+				r.caughtBy, r.how = by.By, by.How
+			}
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
 func (c *cache) put(m mutant, source []byte, by caught) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -34,13 +34,14 @@ func run(ctx context.Context) error {
 	only := flag.String("only", "", "only mutants whose description, file or text matches; writes no table")
 	timeout := flag.Duration("timeout", 2*time.Minute, "for the tests of one mutant")
 	table := flag.String("o", "docs/mutations.md", "where the table goes")
+	known := flag.Bool("known", false, "make the table of what -cache knows, and try nothing")
 	keep := flag.String("cache", "", "file that keeps what was caught; of files that have not changed it is not tried again")
 	flag.Parse()
 	match, err := regexp.Compile(*only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
-	known, err := openCache(*keep)
+	cache, err := openCache(*keep)
 	if err != nil {
 		return fmt.Errorf("-cache: %w", err)
 	}
@@ -56,6 +57,9 @@ func run(ctx context.Context) error {
 			chosen = append(chosen, m)
 		}
 	}
+	if *known {
+		return os.WriteFile(*table, []byte(report(cache.results(chosen))), 0o644)
+	}
 	if err := sound(ctx, chosen, *timeout); err != nil {
 		return err
 	}
@@ -67,8 +71,8 @@ func run(ctx context.Context) error {
 		running.Go(func() {
 			defer func() { <-slots }()
 			began := time.Now()
-			results[i] = try(ctx, m, fmt.Sprintf("%s/%d", dir, i), known, *timeout)
-			if err := known.save(); err != nil {
+			results[i] = try(ctx, m, fmt.Sprintf("%s/%d", dir, i), cache, *timeout)
+			if err := cache.save(); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 			}
 			fmt.Printf("%3d %5.1fs %s: %s\n", i+1, time.Since(began).Seconds(), m.what, results[i])

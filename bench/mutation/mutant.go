@@ -145,7 +145,7 @@ func try(ctx context.Context, m mutant, dir string, c *cache, timeout time.Durat
 
 // goTest runs the go command and says which test failed first and what it said.
 func goTest(ctx context.Context, list string, arguments []string, timeout time.Duration) (test, how string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout+time.Minute) // go test has a time-out of its own
+	ctx, cancel := context.WithTimeout(ctx, timeout+10*time.Minute) // go test has a time-out of its own
 	defer cancel()
 	command := exec.CommandContext(ctx, "go", arguments...)
 	command.Env = append(os.Environ(), overlay+"="+list, "ENGINE_SEEDS=")
@@ -153,6 +153,8 @@ func goTest(ctx context.Context, list string, arguments []string, timeout time.D
 	switch {
 	case err == nil:
 		return "", "", nil
+	case ctx.Err() != nil:
+		return "", "", fmt.Errorf("the go command took too long: %w", ctx.Err())
 	case bytes.Contains(output, []byte("[build failed]")) || bytes.Contains(output, []byte("[setup failed]")):
 		return "", "", fmt.Errorf("does not build: %s", bytes.TrimSpace(output))
 	}
@@ -163,7 +165,7 @@ func goTest(ctx context.Context, list string, arguments []string, timeout time.D
 var (
 	runLine  = regexp.MustCompile(`^=== (?:RUN|NAME|CONT)\s+(\S+)`)
 	failLine = regexp.MustCompile(`^\s*--- FAIL: (\S+)`)
-	saidLine = regexp.MustCompile(`^\s+\w+_test\.go:\d+: (.*)`)
+	saidLine = regexp.MustCompile(`^\s+\w+\.go:\d+: (.*)`)
 	elseLine = regexp.MustCompile(`^\s*((?:panic: |fatal error: |WARNING: DATA RACE|race detected|goleak: |found unexpected goroutines).*)`)
 )
 

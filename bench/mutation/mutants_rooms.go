@@ -154,4 +154,8 @@ var ofRooms = []mutant{
 }
 
 // What was tried, and makes no difference.
-var equivalents = []equivalent{}
+var equivalents = []equivalent{
+	{"the look into the inbox at the end of a stream's turn", "who found the inbox empty after the turn's last Take schedules the stream, which leads to one more turn; the look only spares that turn its place at the back of the queue twice"},
+	{"parked stays set when Credit finds credit after all", "the next completion wakes a stream that may have nothing to say: one turn too many; a test of its own notices it all the same"},
+	{"a generation is taken before the map's update, and compared within it", "the stream with the older generation is refused rather than replaced; either way the newest stays"},
+}
