@@ -351,6 +351,53 @@ func TestNotesBehindAPanicAreApplied(t *testing.T) {
 	})
 }
 
+// Also while a read of the store is under way, whose end would wake the room too,
+// but late.
+func TestNotesBehindAPanicDoNotWaitForARead(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		bob := r.connected(1)
+		h := newHostedRoom(r.Engine, roomA)
+		h.ready, h.reads = true, 1
+		r.rooms.hosted.Store(roomA, h)
+		bad := &badNote{}
+		bad.Init(bad)
+		h.inbox.Push(&bad.Link)
+		answer := make(chan *subscribed, 1)
+		behind := &subscribeNote{stream: bob.stream, answer: answer}
+		behind.Init(behind)
+		r.rooms.tellID(roomA, &behind.Link)
+		r.settle()
+		if len(answer) != 1 {
+			t.Error("it is not answered")
+		}
+		done := &healedNote{} // the read
+		done.Init(done)
+		r.rooms.tellID(roomA, &done.Link)
+		r.pass(time.Minute)
+	})
+}
+
+// Who waits for a room to be loaded when its turn panics is told at once.
+func TestPanicIsToldToWhoWaitsForTheRoom(t *testing.T) {
+	inBubble(t, Config{StoreTimeout: time.Hour}, func(r *rig) {
+		r.create(roomA, 0)
+		r.settle()
+		r.log.closeStateGate()
+		ada := r.connect(0)
+		r.settle()
+		bad := &badNote{}
+		bad.Init(bad)
+		if !r.rooms.tellID(roomA, &bad.Link) {
+			t.Fatal("the room is not hosted")
+		}
+		r.settle()
+		if why, ended := ada.why(); !ended || why != failed(chatpb.ReturnStatus_DATABASE_DOWN) {
+			t.Errorf("ended %v, with %+v", ended, why)
+		}
+		r.log.openStateGate()
+	})
+}
+
 type badNote struct{ atomics.Link[note] }
 
 func (n *badNote) apply(*hostedRoom) { panic("broken on purpose") }
@@ -402,6 +449,9 @@ func TestShutdownDeliversWhatIsStoredAndRefusesNewStreams(t *testing.T) {
 		started := time.Now()
 		if err := r.Drain(context.Background()); err != nil {
 			t.Errorf("drain: %v", err)
+		}
+		if s := r.Stats(); s.StreamsFinished != s.StreamsOpened {
+			t.Errorf("%d of %d streams have ended", s.StreamsFinished, s.StreamsOpened)
 		}
 		if d := time.Since(started); d < 100*time.Millisecond || d > 2*time.Second {
 			t.Errorf("the streams were ended within %v", d)
@@ -469,6 +519,30 @@ func TestInterruptedWatchGoesOn(t *testing.T) {
 		}
 		if got := times(ada.live()); !slices.Equal(got, want) {
 			t.Errorf("ada got %v, want %v", got, want)
+		}
+	})
+}
+
+// One that breaks off, but whose place is not lost, is taken up at that place.
+func TestBrokenWatchIsTakenUpAtItsPlace(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		r.create(roomA, 0)
+		ada := r.connected(0)
+		first := r.text(roomA, 0, "hello")
+		r.settle()
+		place, err := r.log.Now(r.t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.log.interrupt()
+		r.pass(soon)
+		second := r.text(roomA, 0, "hello")
+		r.settle()
+		if got, want := times(ada.live()), []int64{first.Time, second.Time}; !slices.Equal(got, want) {
+			t.Errorf("ada got %v, want %v", got, want)
+		}
+		if got := r.log.watches(); got[len(got)-1] != place || len(got) != 2 {
+			t.Errorf("watched from %v, want it to go on from %v", got, place)
 		}
 	})
 }

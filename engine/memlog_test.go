@@ -45,6 +45,25 @@ type memLog struct {
 	stateLate bool
 	// panics makes Events and Event panic.
 	panics bool
+	// watched are the positions Watch was called with; broken counts its breaks.
+	watched []store.Position
+	broken  int
+}
+
+// interrupt breaks off every Watch that is under way.
+func (l *memLog) interrupt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.broken++
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// watches are the positions from which was watched.
+func (l *memLog) watches() []store.Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.watched)
 }
 
 var _ store.Log = (*memLog)(nil)
@@ -255,9 +274,18 @@ func (l *memLog) Watch(ctx context.Context, pos store.Position) iter.Seq2[store.
 			yield(store.Batch{}, fmt.Errorf("position %q: %w", pos, err))
 			return
 		}
+		l.mu.Lock()
+		l.watched = append(l.watched, pos)
+		broken := l.broken
+		l.mu.Unlock()
 		for {
 			l.mu.Lock()
 			lost, changed := l.lost, l.changed
+			if broken != l.broken {
+				l.mu.Unlock()
+				yield(store.Batch{}, errBroken)
+				return
+			}
 			var batches []store.Batch
 			shown := len(l.feed)
 			if l.held >= 0 {

@@ -28,13 +28,16 @@ func TestStepsAreInTheOrderOfTheModels(t *testing.T) {
 		{"hosted.go", "publish", []string{"h.head.Store(", "h.telling = 0"}},
 		{"hosted.go", "applyNext", []string{"n.apply(h)"}},
 		{"hosted.go", "Turn", []string{"h.tell()", "h.applyNext()", "h.publish()"}},
-		{"hosted.go", "subscribe", []string{"s.acquire()", "defer s.release()", "sub.until.Store(until)", "sub.dirty.Store(true)", "s.push(&sub.Link)"}},
+		{"hosted.go", "subscribe", []string{"s.acquire()", "defer s.release()", "\n\tsub.until.Store(until)", "sub.dirty.Store(true)", "s.push(&sub.Link)"}},
 		{"stream.go", "push", []string{"if s.inbox.Push(l) {", "s.slot.Schedule()"}},
 		{"stream_turn.go", "Turn", []string{"s.acquire()", "defer s.release()", "s.adopt()", "s.ending.Load() != nil", "s.conn.Credit()", "s.write()", "!s.inbox.Empty()", "s.slot.Schedule()"}},
 		{"stream_end.go", "finish", []string{"s.refs.Close()", "<-s.drained", "s.timer.Stop()", "s.engine.registry.leave(s)", "s.leaveRooms()", "return"}},
 		{"stream_end.go", "leaveRooms", []string{"s.adopt()", "s.engine.rooms.tell(", "left.Wait()"}},
 	} {
 		mustHaveSteps(t, tc.file, tc.fn, tc.steps)
+	}
+	if strings.Contains(bodyOf(t, "hosted.go", "pass"), "head.Store") {
+		t.Error("hosted.go, pass: the head is published before all that passes with it has")
 	}
 }
 

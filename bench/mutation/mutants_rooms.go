@@ -111,8 +111,6 @@ var ofRooms = []mutant{
 		from: "if loaded && held == h {\n\t\t\th.inbox.Push(n)", to: "if held != h {\n\t\t\th.inbox.Push(n)\n\t\t\ttold = true\n\t\t} else if loaded {\n\t\t\th.inbox.Push(n)"},
 	{what: "a room that is opened is not loaded", file: "engine/rooms.go",
 		from: "h.load()\n", to: ""},
-	{what: "a room with parked events leaves", file: "engine/hosted.go",
-		from: "len(h.parked) > 0 || len(h.stays)", to: "len(h.stays)"},
 	{what: "a room with a stay to be shown leaves", file: "engine/hosted.go",
 		from: "|| len(h.stays) > 0", to: ""},
 	{what: "a room leaves while missing events are read", file: "engine/hosted.go",
@@ -155,6 +153,7 @@ var ofRooms = []mutant{
 
 // What was tried, and makes no difference.
 var equivalents = []equivalent{
+	{"a room that has parked events stays", "while there are any, the wait before they are read, or that read, is under way, and the room stays for that"},
 	{"the look into the inbox at the end of a stream's turn", "who found the inbox empty after the turn's last Take schedules the stream, which leads to one more turn; the look only spares that turn its place at the back of the queue twice"},
 	{"parked stays set when Credit finds credit after all", "the next completion wakes a stream that may have nothing to say: one turn too many; a test of its own notices it all the same"},
 	{"a generation is taken before the map's update, and compared within it", "the stream with the older generation is refused rather than replaced; either way the newest stays"},
