@@ -127,13 +127,13 @@ func (r *run) begin() error {
 			}
 			r.proxies, to = append(r.proxies, p), p.Listen
 		}
-		d, err := newDevice(r.world, i+1, i%2 == 1, to)
+		d, err := newDevice(r.world, i+1, to)
 		if err != nil {
 			return err
 		}
 		r.devices = append(r.devices, d)
 	}
-	r.auditor, err = newDevice(r.world, 99, false, address)
+	r.auditor, err = newDevice(r.world, 99, address)
 	return err
 }
 
