@@ -3,7 +3,6 @@ package robustness
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 )
@@ -12,15 +11,14 @@ import (
 // there is. Everybody says something more, at once, and the auditor joins the
 // rooms; up to the last of that everybody must come on the streams that are
 // open.
-func (r *run) audit(ctx context.Context, settled []*device) error {
+func (r *run) audit(ctx context.Context, settled []owner) error {
 	if got := r.auditor.logIn(ctx, r.world.auditor); got.Outcome != Done {
 		return fmt.Errorf("the auditor cannot log in: %s", got.Error)
 	}
 	marks := &marks{times: make(map[string]int64)}
 	var last sync.WaitGroup
-	for i, d := range settled {
-		random := rand.New(rand.NewPCG(r.cfg.Seed, uint64(300+i)))
-		last.Go(func() { d.lastWords(ctx, random, marks) })
+	for _, o := range settled {
+		last.Go(func() { o.lastWords(ctx, marks) })
 	}
 	s := r.auditor.loggedIn()
 	for _, room := range r.world.allRooms() {
@@ -33,14 +31,14 @@ func (r *run) audit(ctx context.Context, settled []*device) error {
 	last.Wait()
 	waiting, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
-	for _, d := range settled {
-		d.awaitMarks(waiting, marks.times)
+	for _, o := range settled {
+		o.awaitMarks(waiting, marks.times)
 	}
-	for _, d := range settled {
-		d.awaitAnswers(waiting, r.random)
+	for _, o := range settled {
+		o.awaitAnswers(waiting)
 	}
-	for _, d := range r.devices {
-		d.awaitEnds(waiting)
+	for _, o := range settled {
+		o.awaitEnds(waiting, r.devices)
 	}
 	// What may still be under way from clients that have given up ends here.
 	if r.random.IntN(2) == 0 {
@@ -54,10 +52,9 @@ func (r *run) audit(ctx context.Context, settled []*device) error {
 	}
 	again, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
-	for _, d := range settled {
-		s := d.loggedIn()
-		if s == nil || !d.await(again, func() bool { return d.isSettled(restarted) }) {
-			d.stuck(&account{}, "its last stream does not become live")
+	for _, o := range settled {
+		if !o.awaits(again, func(*session) bool { return o.isSettled(restarted) }) {
+			o.stuck("its last stream does not become live")
 		}
 	}
 	return r.truth(again)
@@ -80,56 +77,56 @@ func (m *marks) add(r Record) {
 // lastWords says something in each of the device's rooms, in all at once, so
 // that a stream that is woken for one message and misses the next is found out:
 // nothing comes after that.
-func (d *device) lastWords(ctx context.Context, random *rand.Rand, marks *marks) {
-	s := d.loggedIn()
+func (o owner) lastWords(ctx context.Context, marks *marks) {
+	s := o.loggedIn()
 	if s == nil {
 		return
 	}
 	var all sync.WaitGroup
 	for _, room := range s.book.list() {
-		uuid := uuidOf(random)
-		all.Go(func() { marks.add(d.send(ctx, s, room, uuid)) })
+		uuid := uuidOf(o.random)
+		all.Go(func() { marks.add(o.send(ctx, s, room, uuid)) })
 	}
 	all.Wait()
 }
 
 // awaitMarks waits until the device's book has come to the marks.
-func (d *device) awaitMarks(ctx context.Context, marks map[string]int64) {
-	s := d.loggedIn()
-	if s == nil {
-		d.stuck(&account{}, "it lost its session, and nobody took it")
-		return
-	}
+func (o owner) awaitMarks(ctx context.Context, marks map[string]int64) {
 	behind := ""
-	if !d.await(ctx, func() bool {
+	if !o.awaits(ctx, func(s *session) bool {
 		behind = s.book.behind(marks)
 		return behind == ""
 	}) {
-		d.stuck(s.account, "it does not get what there is in room %s", behind)
+		o.stuck("it does not get what there is in room %s", behind)
 	}
 }
 
 // awaitAnswers asks for messages and more time, and waits for the answers.
-func (d *device) awaitAnswers(ctx context.Context, random *rand.Rand) {
-	d.mu.Lock()
-	c := d.current
-	d.mu.Unlock()
-	d.lookLately(c, random)
+func (o owner) awaitAnswers(ctx context.Context) {
+	o.mu.Lock()
+	c := o.current
+	o.mu.Unlock()
+	o.lookLately(c, o.random)
 	c.refresh()
-	if !d.await(ctx, func() bool { return c.asked.Load() == 0 || c.isOver() }) {
-		d.stuck(c.s.account, "%d requests on stream %d are not answered", c.asked.Load(), c.number)
+	if !o.await(ctx, func() bool { return c.asked.Load() == 0 || c.isOver() }) {
+		o.stuck("%d requests on stream %d are not answered", c.asked.Load(), c.number)
 	}
 }
 
-// awaitEnds waits until all of the device's streams but the last have ended.
-func (d *device) awaitEnds(ctx context.Context) {
-	d.mu.Lock()
-	chats := slices.Clone(d.chats)
-	current := d.current
-	d.mu.Unlock()
-	for _, c := range chats {
-		if c != current && !d.await(ctx, c.isOver) {
-			d.stuck(c.s.account, "stream %d does not end, though stream %d is newer", c.number, current.number)
+// awaitEnds waits until all of the account's streams but the last have ended,
+// on whatever device.
+func (o owner) awaitEnds(ctx context.Context, devices []*device) {
+	o.mu.Lock()
+	current := o.current
+	o.mu.Unlock()
+	for _, d := range devices {
+		d.mu.Lock()
+		chats := slices.Clone(d.chats)
+		d.mu.Unlock()
+		for _, c := range chats {
+			if c != current && c.s.account == o.account && !d.await(ctx, c.isOver) {
+				o.stuck("stream %d does not end, though stream %d is newer", c.number, current.number)
+			}
 		}
 	}
 }

@@ -113,7 +113,9 @@ type device struct {
 	// id is the installation id.
 	id string
 	// exact: it resumes by places, and understands bookmarks and go-aways.
-	exact   bool
+	exact bool
+	// steady: it seldom leaves a stream.
+	steady  bool
 	address string
 
 	// made are the rooms that it made. The actor's own.
@@ -136,9 +138,11 @@ type device struct {
 	changed chan struct{} // closed and replaced when something was received
 }
 
-func newDevice(w *world, n int, exact bool, address string) (*device, error) {
+// newDevice makes the n-th device: every other one resumes exactly, and half of
+// either kind is steady.
+func newDevice(w *world, n int, address string) (*device, error) {
 	d := &device{
-		w: w, id: fmt.Sprintf("device%02d-0000-0000-0000-000000000000", n), exact: exact, address: address,
+		w: w, id: fmt.Sprintf("device%02d-0000-0000-0000-000000000000", n), exact: n%2 == 0, steady: n%4 < 2, address: address,
 		books: make(map[*account]*book), changed: make(chan struct{}),
 	}
 	var err error

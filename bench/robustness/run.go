@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -126,13 +127,13 @@ func (r *run) begin() error {
 			}
 			r.proxies, to = append(r.proxies, p), p.Listen
 		}
-		d, err := newDevice(r.world, i+1, i%2 == 1, to)
+		d, err := newDevice(r.world, i+1, to)
 		if err != nil {
 			return err
 		}
 		r.devices = append(r.devices, d)
 	}
-	r.auditor, err = newDevice(r.world, 99, false, address)
+	r.auditor, err = newDevice(r.world, 99, address)
 	return err
 }
 
@@ -205,75 +206,101 @@ func (r *run) work(ctx context.Context) error {
 	return err
 }
 
+// owner is a device that has an account at the end of a run.
+type owner struct {
+	*device
+	account *account
+	random  *rand.Rand
+}
+
 // settle has every account's last device come back with a stream that lives, and
 // returns those devices.
-func (r *run) settle(ctx context.Context) []*device {
+func (r *run) settle(ctx context.Context) []owner {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()
+	devices := make(map[*account]*device)
 	for _, d := range r.devices {
 		d.settling.Store(true)
-	}
-	owners := make(map[*account]*device)
-	for _, d := range r.devices {
 		if s := d.loggedIn(); s != nil {
-			owners[s.account] = d
+			devices[s.account] = d
 		}
 	}
+	taken := func(d *device) bool { return slices.Contains(slices.Collect(maps.Values(devices)), d) }
 	for _, a := range r.world.accounts { // nobody has it: somebody who has nothing takes it
 		for _, d := range r.devices {
-			if owners[a] == nil && d.loggedIn() == nil && !owns(owners, d) && d.books[a] != nil {
-				owners[a] = d
+			if devices[a] == nil && d.loggedIn() == nil && !taken(d) && d.books[a] != nil {
+				devices[a] = d
 			}
 		}
 	}
-	var settled []*device
+	for _, d := range r.devices {
+		if s := d.loggedIn(); s != nil && !taken(d) {
+			d.lost(s)
+		}
+	}
+	var settled []owner
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	for _, a := range r.world.accounts {
-		d := owners[a]
-		if d == nil {
+		if devices[a] == nil {
 			continue
 		}
+		o := owner{devices[a], a, rand.New(rand.NewPCG(r.random.Uint64(), 0))}
 		wg.Go(func() {
-			if r.settleOne(ctx, d, a) {
+			room, _ := r.world.room(o.random)
+			if o.keep(ctx, room) || o.comeBack(ctx) {
 				mu.Lock()
 				defer mu.Unlock()
-				settled = append(settled, d)
+				settled = append(settled, o)
 			}
 		})
-	}
-	for _, d := range r.devices {
-		if !owns(owners, d) {
-			if s := d.loggedIn(); s != nil {
-				d.lost(s)
-			}
-		}
 	}
 	wg.Wait()
 	return settled
 }
 
-func owns(owners map[*account]*device, d *device) bool {
-	for _, owner := range owners {
-		if owner == d {
-			return true
-		}
-	}
-	return false
+// keep reports whether the owner has a stream that lives: then it keeps that, so
+// that what became stuck in it is found.
+func (o owner) keep(ctx context.Context, room string) bool {
+	s := o.loggedIn()
+	return s != nil && s.account == o.account && o.observe(ctx, s, room).Outcome != Unknown &&
+		o.loggedIn() == s && o.isSettled(0)
 }
 
-func (r *run) settleOne(ctx context.Context, d *device, a *account) bool {
-	for d.logIn(ctx, a).Outcome != Done {
+// comeBack logs in and waits for a stream that lives.
+func (o owner) comeBack(ctx context.Context) bool {
+	for o.logIn(ctx, o.account).Outcome != Done {
 		if !sleep(ctx, millis(100)) {
-			d.stuck(a, "it cannot log in")
+			o.stuck("it cannot log in")
 			return false
 		}
 	}
-	if !d.await(ctx, func() bool { return d.isSettled(0) }) {
-		d.stuck(a, "its stream does not become live")
+	if !o.await(ctx, func() bool { return o.isSettled(0) || o.loggedIn() == nil }) {
+		o.stuck("its stream does not become live")
 		return false
 	}
 	return true
+}
+
+// awaits waits until done. The account may still be taken from the device, by a
+// login that is under way since a device has given it up: then it comes back.
+func (o owner) awaits(ctx context.Context, done func(*session) bool) bool {
+	for {
+		s := o.loggedIn()
+		switch {
+		case s == nil && !o.comeBack(ctx):
+			return false
+		case s == nil:
+		case !o.await(ctx, func() bool { return done(s) || o.loggedIn() != s }):
+			return false
+		case o.loggedIn() == s:
+			return true
+		}
+	}
+}
+
+func (o owner) stuck(format string, args ...any) {
+	o.w.rec.Add(Record{Kind: KindStuck, Device: o.id, Account: o.account.id, Note: fmt.Sprintf(format, args...)})
 }
 
 // isSettled: the device has a live stream of the session that it has, opened
@@ -283,10 +310,6 @@ func (d *device) isSettled(after int64) bool {
 	defer d.mu.Unlock()
 	c := d.current
 	return d.session != nil && c != nil && c.number > after && c.s == d.session && c.isLive()
-}
-
-func (d *device) stuck(a *account, format string, args ...any) {
-	d.w.rec.Add(Record{Kind: KindStuck, Device: d.id, Account: a.id, Note: fmt.Sprintf(format, args...)})
 }
 
 // finish stops the server, which must take it well.

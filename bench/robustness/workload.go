@@ -75,6 +75,7 @@ func (d *device) hold(ctx context.Context, done <-chan struct{}, c *chat, random
 			if d.exact {
 				c.confirm()
 			}
+		case d.steady && random.IntN(10) > 0:
 		case n < 62:
 			c.quit("canceled")
 			c.cancel()
