@@ -35,7 +35,7 @@ var ofRooms = []mutant{
 	{what: "who joins is not subscribed", file: "engine/hosted.go",
 		from: "h.subscribe(ref.Stream(), e.Seq-1, forever)\n", to: ""},
 	{what: "the room keeps a reference to who joined", file: "engine/hosted.go",
-		from: "ref.Release()\n", to: ""},
+		from: "ref.Release()\n", to: "_ = ref\n"},
 	{what: "who is removed is told what follows", file: "engine/hosted.go",
 		from: "h.end(sub, e.Seq)\n", to: ""},
 	{what: "who is removed is not told of it", file: "engine/hosted.go",
@@ -153,6 +153,7 @@ var ofRooms = []mutant{
 
 // What was tried, and makes no difference.
 var equivalents = []equivalent{
+	{"a page goes beyond the removal", "fill takes nothing beyond its end, and what is left of the page is dropped with the stay"},
 	{"a room that has parked events stays", "while there are any, the wait before they are read, or that read, is under way, and the room stays for that"},
 	{"the look into the inbox at the end of a stream's turn", "who found the inbox empty after the turn's last Take schedules the stream, which leads to one more turn; the look only spares that turn its place at the back of the queue twice"},
 	{"parked stays set when Credit finds credit after all", "the next completion wakes a stream that may have nothing to say: one turn too many; a test of its own notices it all the same"},
