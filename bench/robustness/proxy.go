@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,22 +17,31 @@ type proxy struct {
 }
 
 func newProxy(name, upstream string) (*proxy, error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	p := &proxy{toxiproxy.NewProxy(server, name, address, upstream)}
+	p := &proxy{toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)}
 	if err := p.Start(); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	return p, nil
 }
 
-// cut closes every connection, and takes new ones at once.
+// cut closes every connection, and soon takes new ones.
 func (p *proxy) cut() error {
-	p.Stop()
-	if err := p.Start(); err != nil {
+	for _, direction := range []string{"upstream", "downstream"} {
+		if err := p.stall(direction, 1); err != nil {
+			return err
+		}
+	}
+	time.Sleep(30 * time.Millisecond)
+	p.heal()
+	return nil
+}
+
+// stall has nothing come through in a direction; after a time in milliseconds
+// the connections are closed, with 0 they stay.
+func (p *proxy) stall(direction string, timeout int) error {
+	toxic := fmt.Sprintf(`{"name":%q,"type":"timeout","stream":%q,"attributes":{"timeout":%d}}`, direction, direction, timeout)
+	if _, err := p.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 		return fmt.Errorf("proxy: %w", err)
 	}
 	return nil
@@ -44,9 +54,8 @@ func (p *proxy) halfOpen(up, down bool) error {
 		if !on {
 			continue
 		}
-		toxic := fmt.Sprintf(`{"name":%q,"type":"timeout","stream":%q,"attributes":{"timeout":0}}`, direction, direction)
-		if _, err := p.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-			return fmt.Errorf("proxy: %w", err)
+		if err := p.stall(direction, 0); err != nil {
+			return err
 		}
 	}
 	return nil
