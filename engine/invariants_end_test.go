@@ -7,6 +7,7 @@ import (
 
 	"github.com/chatstream/chatstream/atomics"
 	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/pool"
 	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/proto/streampb"
 	"github.com/chatstream/chatstream/store"
@@ -117,5 +118,55 @@ func TestHoleInTheStoreEndsTheStream(t *testing.T) {
 		if n := len(bob.live()); n != before {
 			t.Errorf("%d messages from behind the hole", n-before)
 		}
+	})
+}
+
+// headlessLog is a store that has lost the first event of each room.
+type headlessLog struct{ store.Log }
+
+func (l headlessLog) Events(ctx context.Context, id string, after uint64, page store.Page) ([]room.Event, error) {
+	return l.Log.Events(ctx, id, max(after, 1), page)
+}
+
+// Invariant 6, of a history at the opening.
+func TestHoleInTheStoreEndsAnOpening(t *testing.T) {
+	inBubble(t, Config{Logger: slog.New(slog.DiscardHandler)}, func(r *rig) {
+		r.create(roomA, 0)
+		for range 20 {
+			r.text(roomA, 0, "hello")
+		}
+		r.settle()
+		r.store = headlessLog{r.log}
+		c := r.connect(0)
+		r.mustEnd(c, failed(chatpb.ReturnStatus_LG_ERROR))
+		if c.initialized() {
+			t.Error("initialized, with a hole")
+		}
+	})
+}
+
+// Invariant 11. A request for which there is no worker is answered all the same.
+func TestRequestWithoutAWorkerIsAnswered(t *testing.T) {
+	inBubbleWith(t, Config{}, pool.Config{Runners: 1, Workers: 1, Waiting: 1}, func(r *rig) {
+		r.create(roomA, 0)
+		c := r.connected(0)
+		gate := make(chan struct{})
+		for range 2 { // one runs, one waits
+			if err := r.pool.Submit(func() { <-gate }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !c.stream.MayRead(r.t.Context()) {
+			t.Fatal("may not read")
+		}
+		c.stream.Handle(&streampb.ChatToServerRequest{ClientRequest: &streampb.ChatToServerRequest_RequestFullMessageInfo{
+			RequestFullMessageInfo: lookupOf(roomA, 0, nextUUID()),
+		}})
+		r.settle()
+		all := c.responses()
+		if got := all[len(all)-1].GetRequestFullMessageInfoResponse().GetRequestStatus(); got != streampb.RequestFullMessageInfoResponse_DATABASE_DOWN {
+			t.Errorf("the last response is %v", all[len(all)-1])
+		}
+		close(gate)
 	})
 }

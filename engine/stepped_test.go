@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/chatstream/chatstream/bench/stepped"
@@ -140,4 +141,36 @@ func TestSteppedKicksAreToldAndNothingBehindThem(t *testing.T) {
 			w.allTold()
 		}
 	})
+}
+
+// What is read of a watermark is never ahead of what has passed. Each event is ten bytes.
+func TestSteppedWatermarkIsNeverAhead(t *testing.T) {
+	for seed := uint64(1); seed <= 2000 && !t.Failed(); seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			scheduler := stepped.On(seed)
+			defer scheduler.Off()
+			var w watermark
+			var passed atomic.Int64
+			var done atomic.Int32
+			go func() {
+				defer done.Add(1)
+				for seq := uint64(1); seq <= 6; seq++ {
+					w.sent(seq, int64(seq)*10, passed.Load())
+					if seq%2 == 0 {
+						passed.Store(int64(seq)*10 - 10)
+					}
+				}
+			}()
+			go func() {
+				defer done.Add(1)
+				for range 6 {
+					p := passed.Load()
+					if reached, _ := w.read(p); int64(reached)*10 > passed.Load() {
+						t.Errorf("%d events have reached in %d bytes", reached, passed.Load())
+					}
+				}
+			}()
+			scheduler.Run(func() bool { return done.Load() == 2 }, time.Millisecond)
+		})
+	}
 }
