@@ -25,6 +25,7 @@ func TestStepsAreInTheOrderOfTheModelsOfLife(t *testing.T) {
 		{"stream_read.go", "complete", []string{"r.ready.Store(true)", "s.slot.Schedule()"}},
 		{"stream_read.go", "reply.fill", []string{"r.responses[1:]", "return front", "r.answered()", "<-s.replySlots", "return done"}},
 		{"stream_lookup.go", "lookUp", []string{"if !s.lookingUp.CompareAndSwap(false, true) {", "r.answered = ", "s.push(&r.Link)", "s.engine.job("}},
+		{"stream_turn.go", "adoptSubscription", []string{"if sub.finished {", "return false", "held.next = sub", "return false"}},
 		{"stream_turn.go", "fetched", []string{"if !s.acquire() {", "defer s.release()", "sub.page = page", "s.push(&sub.Link)"}},
 		// The room.
 		{"note.go", "leaveNote.apply", []string{"h.byAccount[n.sub.stream.account] == n.sub {", "h.removed = append(h.removed, n.sub)", "h.dismiss()", "n.left()"}},

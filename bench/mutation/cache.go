@@ -78,5 +78,8 @@ func (c *cache) save() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.file, raw, 0o644)
+	if err := os.WriteFile(c.file+".new", raw, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(c.file+".new", c.file)
 }

@@ -35,7 +35,7 @@ var ofRooms = []mutant{
 	{what: "who joins is not subscribed", file: "engine/hosted.go",
 		from: "h.subscribe(ref.Stream(), e.Seq-1, forever)\n", to: ""},
 	{what: "the room keeps a reference to who joined", file: "engine/hosted.go",
-		from: "ref.Release()\n", to: ""},
+		from: "ref.Release()\n", to: "_ = ref\n"},
 	{what: "who is removed is told what follows", file: "engine/hosted.go",
 		from: "h.end(sub, e.Seq)\n", to: ""},
 	{what: "who is removed is not told of it", file: "engine/hosted.go",
@@ -138,11 +138,11 @@ var ofRooms = []mutant{
 	{what: "a join in a room that is not hosted opens no room", file: "engine/feed.go",
 		from: "&& f.concerns(events[:n]) {", to: "&& false {"},
 	{what: "the feed keeps a reference to who joined", file: "engine/feed.go",
-		from: "ref.Release()\n", to: ""},
+		from: "ref.Release()\n", to: "_ = ref\n"},
 	{what: "after a lost history rooms are not read", file: "engine/feed.go",
 		from: "f.engine.rooms.tell(h, &n.Link)\n", to: "_ = n\n"},
 	{what: "after a lost history streams' rooms are not looked for", file: "engine/feed.go",
-		from: "f.engine.rooms.open(id, &n.Link)\n\t}\n\treturn err", to: "_ = n\n\t}\n\treturn err"},
+		from: "f.engine.rooms.open(id, &n.Link)\n\t}\n\treturn err", to: "_, _ = n, id\n\t}\n\treturn err"},
 	{what: "an interrupted Watch goes on from its beginning", file: "engine/feed.go",
 		from: "f.position = batch.After\n", to: ""},
 	{what: "a shutdown does not wait for what the store shows", file: "engine/shutdown.go",
@@ -153,6 +153,7 @@ var ofRooms = []mutant{
 
 // What was tried, and makes no difference.
 var equivalents = []equivalent{
+	{"a page goes beyond the removal", "fill takes nothing beyond its end, and what is left of the page is dropped with the stay"},
 	{"a room that has parked events stays", "while there are any, the wait before they are read, or that read, is under way, and the room stays for that"},
 	{"the look into the inbox at the end of a stream's turn", "who found the inbox empty after the turn's last Take schedules the stream, which leads to one more turn; the look only spares that turn its place at the back of the queue twice"},
 	{"parked stays set when Credit finds credit after all", "the next completion wakes a stream that may have nothing to say: one turn too many; a test of its own notices it all the same"},
