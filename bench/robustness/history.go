@@ -201,6 +201,9 @@ func (h *History) add(s *Stream, r *Record) {
 // audit takes in what the auditor read: with claims the log, without them what
 // is shown to somebody new.
 func (h *History) audit(s *Stream, m *Message) {
+	if m.Body == bodyGone {
+		return // there is no such room, or one that became known too late
+	}
 	l := h.Logs[m.Room]
 	if l == nil {
 		l = &Log{Room: m.Room, Members: make(map[string]string)}
