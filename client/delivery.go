@@ -43,7 +43,7 @@ func (s *Session) Delivery(ctx context.Context, room string) (Delivery, error) {
 	err := s.call(ctx, unary(func(ctx context.Context, login *chatpb.LoginToServerBasicInfo) (_ chatpb.ReturnStatus, err error) {
 		answer, err = s.client.delivery.GetDelivery(ctx, &chatstreampb.GetDeliveryRequest{LoginInfo: login, ChatRoomId: room}, patiently)
 		switch status.Code(err) {
-		case codes.Unauthenticated:
+		case codes.Unauthenticated: // if a new login does not help, the stream tells why
 			return chatpb.ReturnStatus_LOGIN_TOKEN_EXPIRED, nil
 		case codes.PermissionDenied:
 			return 0, ErrNotInRoom

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,6 +190,40 @@ func TestTimeUpReplacesTheStream(t *testing.T) {
 		w.expect("connected", "caught up")
 		if n := len(s.Opened()); n != 2 {
 			t.Errorf("%d streams", n)
+		}
+	})
+}
+
+func TestDeliveryIsAskedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *clienttest.Server) {
+		s.TokenLifetime = time.Minute
+		id, other := s.Make("tea", "bob", "ada"), s.Make("pub", "bob")
+		w := online(t, s)
+		defer w.close()
+		w.next()
+		got, err := w.Delivery(t.Context(), id)
+		if err != nil || got.Last != 3 || len(got.Devices) != 2 || got.Devices[0].Reached != 3 {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if _, err := w.Delivery(t.Context(), other); !errors.Is(err, ErrNotInRoom) {
+			t.Errorf("of a room of others: %v", err)
+		}
+	})
+}
+
+// A login that has expired is renewed for it, as for every call.
+func TestDeliveryRenewsTheLogin(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *clienttest.Server) {
+		s.TokenLifetime = time.Minute
+		id := s.Make("tea", "bob", "ada")
+		w := login(t, s, "ada")
+		w.open(Relogin(w.relogin))
+		w.listen()
+		defer w.close()
+		w.next()
+		time.Sleep(2 * time.Minute)
+		if _, err := w.Delivery(t.Context(), id); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -150,6 +150,31 @@ func TestEveryRequestedMessageIsAnsweredOnceAndInOrder(t *testing.T) {
 	})
 }
 
+// An invitation of two others is there, and says nothing: its place in the log is
+// no secret.
+func TestInvitationOfTwoOthersIsAnsweredWithoutContent(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		r.create(roomA, 0)
+		r.join(roomA, 1)
+		r.join(roomA, 2)
+		invite := r.invite(roomA, 0, 1)
+		for who, secret := range map[int]bool{0: false, 1: false, 2: true} {
+			l := lookup{account: account(who), store: r.log, request: &streampb.RequestFullMessageInfoRequest{
+				ChatRoomId: roomA,
+				MessageUuidList: []*streampb.MessageUUIDWithAmountOfMessage{{
+					MessageUuid: invite.UUID, AmountOfMessagesToRequest: chatpb.AmountOfMessage_COMPLETE_MESSAGE_INFO,
+				}},
+			}}
+			m := l.run(r.t.Context())[0].GetRequestFullMessageInfoResponse().GetFullMessages().GetFullMessageList()[0]
+			shown := specificsOf(m).GetInviteMessage()
+			if m.GetReturnStatus() != chatpb.ReturnStatus_SUCCESS || shown.GetActiveMessageInfo().GetIsDeleted() != secret ||
+				(shown.GetInvitedUserAccountOid() == "") != secret {
+				t.Errorf("user %d is answered %v", who, m)
+			}
+		}
+	})
+}
+
 func TestSecondRequestIsToldThatOneIsBeingAnswered(t *testing.T) {
 	inBubble(t, Config{}, func(r *rig) {
 		r.create(roomA, 0)

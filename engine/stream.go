@@ -53,17 +53,16 @@ type Stream struct {
 	// being initialized.
 	expires atomic.Int64
 	timer   *time.Timer
-	// warned: the client has been told that the time is nearly up.
-	warned atomic.Bool
 
 	// stalledSince is when the turn last found work and no credit, by
 	// Engine.elapsed; 0 when it did not.
 	stalledSince atomic.Int64
 
 	// silentSince is since when the stream has said nothing, by Engine.elapsed,
-	// 0 until it is live; idle how long it may be so before a bookmark comes.
-	// Used for clients that want bookmarks.
-	silentSince, idle atomic.Int64
+	// 0 until it is live, and always for a client that wants no bookmarks.
+	silentSince atomic.Int64
+	// idle is how long it may be silent before a bookmark comes. The sweeper's.
+	idle time.Duration
 
 	turn turnState
 }
@@ -107,11 +106,10 @@ func newStream(e *Engine, r Request) *Stream {
 		replySlots:   make(chan struct{}, e.cfg.Replies),
 	}
 	s.turn.rooms = make(map[string]*subscription)
-	s.turn.over = make(map[string]uint64)
 	s.slot.Init(e.pool, s)
 	s.timer = time.AfterFunc(never, s.timeUp)
 	s.timer.Stop() // until startTimer
-	s.idle.Store(int64(jittered(e.cfg.BookmarkEvery)))
+	s.idle = jittered(e.cfg.BookmarkEvery)
 	s.conn.Bind(s.slot.Schedule)
 	return s
 }

@@ -88,7 +88,7 @@ func (s *Stream) timeUp() {
 	case left <= 0:
 		s.End(Ending{Reason: streampb.StreamDownReasons_STREAM_TIMED_OUT})
 		return
-	case left <= s.engine.lateRefresh() && !s.warned.Swap(true):
+	case left <= s.engine.lateRefresh():
 		s.warn(chatstreampb.GoAway_REASON_TIME_UP, 0)
 	}
 	s.timer.Reset(s.untilWarning(left))

@@ -129,8 +129,9 @@ type begun struct {
 // live is called when the end of the initialization has been handed to the
 // transport, and with it everything before the subscriptions' cursors.
 func (s *Stream) live() {
+	sent, passed := s.conn.Sent(), s.conn.Passed()
 	for _, sub := range s.turn.rooms {
-		sub.sent(sub.cursor, s.conn.Sent(), s.conn.Passed())
+		sub.sent(sub.cursor, sent, passed)
 	}
 	close(s.initialized)
 }

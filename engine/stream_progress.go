@@ -62,12 +62,12 @@ func (s *Stream) passedOver(sub *subscription) {
 // The sweeper calls it, often.
 func (s *Stream) bookmarkWhenIdle() {
 	since, now := s.silentSince.Load(), s.engine.elapsed()
-	if !s.features.Bookmark || since == 0 || now-since < s.idle.Load() || s.stalledSince.Load() != 0 || !s.acquire() {
+	if since == 0 || now-since < int64(s.idle) || s.stalledSince.Load() != 0 || !s.acquire() {
 		return
 	}
 	defer s.release()
 	if s.silentSince.CompareAndSwap(since, now) {
-		s.idle.Store(int64(jittered(s.engine.cfg.BookmarkEvery)))
+		s.idle = jittered(s.engine.cfg.BookmarkEvery)
 		b := &bookmark{}
 		b.Init(b)
 		s.push(&b.Link)

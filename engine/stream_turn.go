@@ -61,8 +61,11 @@ func (s *Stream) write() bool {
 	if s.features.Bookmark && s.turn.live {
 		s.silentSince.Store(s.engine.elapsed())
 	}
-	for _, sub := range out.from {
-		sub.sent(sub.cursor, s.conn.Sent(), s.conn.Passed())
+	if len(out.from) > 0 {
+		sent, passed := s.conn.Sent(), s.conn.Passed()
+		for _, sub := range out.from {
+			sub.sent(sub.cursor, sent, passed)
+		}
 	}
 	if out.after != nil {
 		out.after()
@@ -174,6 +177,9 @@ func (s *Stream) finishSubscription(sub *subscription) {
 	if sub.page != nil {
 		sub.page = nil
 		s.pageDone()
+	}
+	if t.over == nil {
+		t.over = make(map[string]uint64)
 	}
 	if len(t.over) == maxOver {
 		for id := range t.over {

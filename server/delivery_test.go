@@ -2,32 +2,23 @@ package server
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chatstream/chatstream/engine"
+	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/store"
 )
-
-// openWith opens the user's chat stream with more metadata.
-func (u *user) openWith(more ...string) *chat {
-	u.t.Helper()
-	ctx := metadata.AppendToOutgoingContext(u.t.Context(), append([]string{
-		keyAccount, u.login.GetCurrentAccountId(), keyToken, u.login.GetLoggedInToken(),
-		keyVersion, "3", keyInstallation, u.login.GetInstallationId()}, more...)...)
-	stream, err := streampb.NewStreamChatServiceClient(u.cc).StreamChatRPC(ctx)
-	if err != nil {
-		u.t.Fatal(err)
-	}
-	return &chat{t: u.t, stream: stream}
-}
 
 func (u *user) delivery(id string, of ...string) (*chatstreampb.GetDeliveryResponse, error) {
 	return chatstreampb.NewDeliveryServiceClient(u.cc).GetDelivery(u.t.Context(),
@@ -166,5 +157,41 @@ func TestExactResumeOverTheWire(t *testing.T) {
 	v.done.Wait()
 	if err := v.store.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who joins is not shown what is for others, and is not left in doubt about it.
+func TestJoinerIsNotShownWhatIsForOthers(t *testing.T) {
+	v := serve(t, Config{})
+	ada, bob, eve := v.user("ada"), v.user("bob"), v.user("eve")
+	id := ada.create("kitchen").GetChatRoomId()
+	password := roomPassword(t, ada, id)
+	bob.join(id, password)
+	body, err := proto.Marshal(&chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_InviteMessage{
+		InviteMessage: &chatpb.InviteChatMessage{InvitedUserAccountOid: bob.login.GetCurrentAccountId()},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	invite := room.Post{UUID: uuid.NewString(), Sender: ada.login.GetCurrentAccountId(), Kind: 5, Body: body}
+	if _, err := v.store.Append(t.Context(), id, store.Op{
+		UUID: invite.UUID, Sender: invite.Sender, Kind: invite.Kind, Body: body,
+		Decide: func(state room.State) ([]room.Draft, error) { return room.Decide(state, invite) },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	ada.text(id, "for all")
+	var shown []uint64
+	for _, m := range eve.join(id, password) {
+		if m.GetMessageUuid() == "" {
+			continue
+		}
+		if m.GetMessageUuid() == invite.UUID || len(shown) > 0 && m.GetPreviousSeq() != shown[len(shown)-1] {
+			t.Errorf("shown %v behind %v", m, shown)
+		}
+		shown = append(shown, m.GetSeq())
+	}
+	if want := []uint64{1, 2, 3, 5, 6}; !slices.Equal(shown, want) { // 4 is the invitation
+		t.Errorf("shown %v, want %v", shown, want)
 	}
 }

@@ -120,9 +120,15 @@ func (v *served) user(name string) *user {
 // open opens the user's chat stream.
 func (u *user) open(rooms string) *chat {
 	u.t.Helper()
-	ctx := metadata.AppendToOutgoingContext(u.t.Context(),
+	return u.openWith(keyRooms, rooms)
+}
+
+// openWith opens it with more metadata.
+func (u *user) openWith(more ...string) *chat {
+	u.t.Helper()
+	ctx := metadata.AppendToOutgoingContext(u.t.Context(), append([]string{
 		keyAccount, u.login.GetCurrentAccountId(), keyToken, u.login.GetLoggedInToken(),
-		keyVersion, "3", keyInstallation, u.login.GetInstallationId(), keyRooms, rooms)
+		keyVersion, "3", keyInstallation, u.login.GetInstallationId()}, more...)...)
 	stream, err := streampb.NewStreamChatServiceClient(u.cc).StreamChatRPC(ctx)
 	if err != nil {
 		u.t.Fatal(err)

@@ -95,6 +95,7 @@ func (s *Server) Start() {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))
 	chatstreampb.RegisterAccountServiceServer(s.grpc, accounts{Server: s})
 	streampb.RegisterStreamChatServiceServer(s.grpc, streams{Server: s})
+	chatstreampb.RegisterDeliveryServiceServer(s.grpc, deliveries{Server: s})
 	commandspb.RegisterChatRoomMessagesServiceServer(s.grpc, commands{Server: s})
 	served := make(chan struct{})
 	s.served = served
