@@ -114,6 +114,7 @@ func TestClientIsToldThatItsTimeIsNearlyUp(t *testing.T) {
 		ada := r.modern(0)
 		r.pass(94 * time.Second)
 		ada.stream.Handle(refreshRequest(ada.stream))
+		ada.stream.timeUp() // a callback that was about to run when the refresh came
 		r.pass(94 * time.Second)
 		if len(ada.goAways()) != 0 {
 			t.Errorf("told to go away while a refresh was possible: %v", ada.goAways())
