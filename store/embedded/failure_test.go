@@ -217,6 +217,24 @@ func TestDecideEndsCommitter(t *testing.T) {
 	}
 }
 
+// A flush that failed is the end: pebble would try again for ever, and writes
+// would pile up meanwhile.
+func TestBackgroundErrorEndsTheStore(t *testing.T) {
+	s := open(t, inMemory(vfs.NewCrashableMem()))
+	pebbleLogger{s}.backgroundError(&errPath{syscall.ENOSPC})
+	select {
+	case <-s.Failed():
+	default:
+		t.Error("it goes on")
+	}
+	if err := s.Err(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("failed with %v", err)
+	}
+	if err := s.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+}
+
 // Running out of file handles is not the end: pebble tries again.
 func TestBackgroundErrorThatPasses(t *testing.T) {
 	s := open(t, inMemory(vfs.NewCrashableMem()))
