@@ -53,6 +53,8 @@ type limits struct {
 	MaxStreams     uint32        `default:"100" help:"RPCs at once on one connection (${default})."`
 	MaxIdle        time.Duration `default:"15m" help:"How long a connection without RPCs stays (${default})."`
 	CommandTimeout time.Duration `default:"30s" help:"Bound of every RPC but the chat stream (${default})."`
+	Argon2Time     uint32        `name:"argon2-time" default:"2" help:"Passes of argon2id over the passwords of new accounts (${default})."`
+	Argon2Memory   uint32        `name:"argon2-memory" default:"19456" placeholder:"KIB" help:"Memory of argon2id for the passwords of new accounts, in KiB (${default})."`
 	CacheBytes     int64         `default:"134217728" help:"Bytes of the store's block cache (${default})."`
 }
 
@@ -158,7 +160,7 @@ func (c *serveCmd) config(log *slog.Logger, secure *tls.Config) server.Config {
 			StallPatience: l.StallTimeout, GapPatience: l.GapPatience, BookmarkEvery: l.BookmarkEvery, Replies: l.Replies, StoreTimeout: l.StoreTimeout,
 		},
 		Pool:     pool.Config{Runners: l.Runners, Workers: l.Workers},
-		Accounts: accounts.Config{TokenLifetime: c.TokenLifetime},
+		Accounts: accounts.Config{TokenLifetime: c.TokenLifetime, Argon2: accounts.Argon2{Time: l.Argon2Time, MemoryKiB: l.Argon2Memory}},
 		TLS:      secure, MaxMetadata: l.MaxMetadata, MaxMessage: l.MaxMessage, MaxStreams: l.MaxStreams,
 		MaxIdle: l.MaxIdle, CommandTimeout: l.CommandTimeout, Logger: log,
 	}
