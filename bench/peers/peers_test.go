@@ -3,6 +3,7 @@ package peers
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"slices"
 	"sync"
@@ -18,21 +19,21 @@ var (
 	scratch     = flag.String("peers.dir", "", "where the servers keep their files; a temporary directory if empty")
 )
 
-// built are the programs, built once for all benchmarks.
-var built = sync.OnceValues(func() (*programs, error) {
-	dir, err := os.MkdirTemp("", "peers")
-	if err != nil {
-		return nil, err
-	}
-	return build(context.Background(), dir)
-})
+// programDir is where the programs are, from TestMain on.
+var programDir string
+
+// built are the programs, built once, for the first benchmark.
+var built = sync.OnceValues(func() (*programs, error) { return build(context.Background(), programDir) })
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code := m.Run()
-	if p, err := built(); err == nil { // the last use
-		os.RemoveAll(p.dir)
+	dir, err := os.MkdirTemp("", "peers")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	programDir = dir
+	code := m.Run()
+	os.RemoveAll(dir)
 	os.Exit(code)
 }
 

@@ -9,7 +9,6 @@ import (
 
 // programs are the servers' binaries.
 type programs struct {
-	dir                          string
 	chatstream, centrifugo, nats string
 }
 
@@ -17,7 +16,6 @@ type programs struct {
 // others in the versions that this module's go.mod names as its tools.
 func build(ctx context.Context, dir string) (*programs, error) {
 	p := &programs{
-		dir:        dir,
 		chatstream: filepath.Join(dir, "chatstream"),
 		centrifugo: filepath.Join(dir, "centrifugo"),
 		nats:       filepath.Join(dir, "nats-server"),

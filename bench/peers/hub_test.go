@@ -1,0 +1,213 @@
+package peers
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/centrifugal/centrifuge"
+	"github.com/centrifugal/protocol"
+)
+
+// hubMembers is the size of the room.
+const hubMembers = 1000
+
+// What it costs to tell every member of a room about a message, in memory and
+// without a network, for each of 1 000 members: our engine's fan-out with the
+// message's encoding, and the broadcast of the hub in centrifuge, the library
+// that Centrifugo is made of. Neither includes what is done for a member
+// afterwards by someone else: a stream's turn with us, a client's own goroutine
+// with centrifuge, which however runs meanwhile on another core.
+//
+// Ours is the engine's own benchmarks, run by the pair: what they measure is not
+// exported.
+func BenchmarkPeerHub(b *testing.B) {
+	engine := buildEngineBenchmarks(b)
+	hub := newHub(b, hubMembers)
+	hub.broadcast(b, 100) // warm
+	found := pairs{}
+	for b.Loop() {
+		ours := engine.run(b)
+		theirs := hub.broadcast(b, 1000)
+		found.add("ours-ns/member", ours)
+		found.add("theirs-ns/member", theirs)
+		found.add("ratio", ours/theirs)
+		b.Logf("ours %.1f, theirs %.1f ns for each member, ratio %.3f", ours, theirs, ours/theirs)
+	}
+	found.report(b)
+}
+
+// engineBenchmarks is the test program of our engine.
+type engineBenchmarks string
+
+func buildEngineBenchmarks(b *testing.B) engineBenchmarks {
+	b.Helper()
+	program := filepath.Join(b.TempDir(), "engine.test")
+	out, err := exec.CommandContext(b.Context(), "go", "test", "-C", filepath.Join("..", ".."), "-c", "-o", program, "./engine").CombinedOutput()
+	if err != nil {
+		b.Fatalf("build the engine's benchmarks: %v\n%s", err, out)
+	}
+	return engineBenchmarks(program)
+}
+
+// run returns the time for each member, in nanoseconds.
+func (e engineBenchmarks) run(b *testing.B) float64 {
+	b.Helper()
+	fanOut := e.one(b, fmt.Sprintf("^BenchmarkFanOut$/^members=%d$", hubMembers), "ns/member")
+	encode := e.one(b, "^BenchmarkEncode$", "ns/op")
+	return fanOut + encode/hubMembers
+}
+
+// one runs one benchmark and returns one of the numbers that it reports.
+func (e engineBenchmarks) one(b *testing.B, benchmark, metric string) float64 {
+	b.Helper()
+	cmd := exec.CommandContext(b.Context(), string(e), "-test.run=^$", "-test.benchtime=200ms", "-test.bench="+benchmark)
+	cmd.Dir = b.TempDir()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		b.Fatalf("run the engine's benchmarks: %v\n%s", err, out)
+	}
+	m := regexp.MustCompile(`([\d.]+) ` + regexp.QuoteMeta(metric) + `\s`).FindSubmatch(out)
+	if m == nil {
+		b.Fatalf("no %s in\n%s", metric, out)
+	}
+	n, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return n
+}
+
+// hub is a node of centrifuge with clients that are subscribed with recovery, so
+// that each checks a publication's place, as with Centrifugo.
+type hub struct {
+	node     *centrifuge.Node
+	epoch    string
+	offset   uint64
+	members  int64
+	written  atomic.Int64
+	awaited  atomic.Int64
+	complete chan struct{}
+}
+
+func newHub(b *testing.B, members int) *hub {
+	b.Helper()
+	node, err := centrifuge.New(centrifuge.Config{
+		// Nothing but the broadcast is to happen.
+		ClientChannelPositionCheckDelay: 24 * time.Hour,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := &hub{node: node, members: int64(members), complete: make(chan struct{}, 1)}
+	h.awaited.Store(math.MaxInt64)
+	node.OnConnecting(func(context.Context, centrifuge.ConnectEvent) (centrifuge.ConnectReply, error) {
+		return centrifuge.ConnectReply{
+			Credentials:   &centrifuge.Credentials{UserID: "ada"},
+			Subscriptions: map[string]centrifuge.SubscribeOptions{channel: {EnableRecovery: true, EnablePositioning: true}},
+		}, nil
+	})
+	if err := node.Run(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := node.Shutdown(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	// The first publication makes the channel's history, and with it the epoch.
+	first, err := node.Publish(channel, []byte("first"), centrifuge.WithHistory(10, time.Hour))
+	if err != nil {
+		b.Fatal(err)
+	}
+	h.epoch, h.offset = first.Epoch, first.Offset
+	for range members {
+		client, _, err := centrifuge.NewClient(b.Context(), node, hubTransport{h})
+		if err != nil {
+			b.Fatal(err)
+		}
+		connect := &protocol.Command{Id: 1, Connect: &protocol.ConnectRequest{}}
+		if !client.HandleCommand(connect, connect.SizeVT()) {
+			b.Fatal("a client could not connect")
+		}
+	}
+	if n := node.Hub().NumSubscribers(channel); n != members {
+		b.Fatalf("%d of %d clients are subscribed", n, members)
+	}
+	h.await(b, h.members) // the answers to connect
+	return h
+}
+
+// broadcast broadcasts n messages, each when the one before has been written to
+// all, and returns the time of a broadcast for each member, in nanoseconds.
+func (h *hub) broadcast(b *testing.B, n int) float64 {
+	b.Helper()
+	text := appendText(nil, 0, 0, textSize)
+	var took time.Duration
+	for range n {
+		before := h.written.Load()
+		h.offset++
+		start := time.Now()
+		if err := h.node.Hub().BroadcastPublication(channel, &centrifuge.Publication{Data: text, Offset: h.offset},
+			centrifuge.StreamPosition{Offset: h.offset, Epoch: h.epoch}); err != nil {
+			b.Fatal(err)
+		}
+		took += time.Since(start)
+		h.await(b, before+h.members)
+	}
+	return float64(took.Nanoseconds()) / float64(n) / float64(h.members)
+}
+
+// await waits until so many writes have been made in all.
+func (h *hub) await(b *testing.B, writes int64) {
+	b.Helper()
+	h.awaited.Store(writes)
+	late := time.After(time.Minute)
+	for h.written.Load() < writes {
+		select {
+		case <-h.complete: // or what was left of an earlier wait
+		case <-late:
+			b.Fatalf("%d of %d writes have been made", h.written.Load(), writes)
+		}
+	}
+	if n := h.written.Load(); n != writes {
+		b.Fatalf("%d writes have been made, not %d", n, writes)
+	}
+}
+
+// hubTransport takes everything and keeps nothing.
+type hubTransport struct{ hub *hub }
+
+func (t hubTransport) Write([]byte) error { return t.WriteMany(nil) }
+
+func (t hubTransport) WriteMany(messages ...[]byte) error {
+	if n := t.hub.written.Add(int64(len(messages))); n >= t.hub.awaited.Load() {
+		select {
+		case t.hub.complete <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+func (hubTransport) Close(centrifuge.Disconnect) error { return nil }
+
+func (hubTransport) Name() string                                { return "none" }
+func (hubTransport) AcceptProtocol() string                      { return "" }
+func (hubTransport) Protocol() centrifuge.ProtocolType           { return centrifuge.ProtocolTypeProtobuf }
+func (hubTransport) ProtocolVersion() centrifuge.ProtocolVersion { return centrifuge.ProtocolVersion2 }
+func (hubTransport) Unidirectional() bool                        { return false }
+func (hubTransport) Emulation() bool                             { return false }
+func (hubTransport) DisabledPushFlags() uint64                   { return 0 }
+
+// PingPongConfig has no pings: they would be counted as writes.
+func (hubTransport) PingPongConfig() centrifuge.PingPongConfig {
+	return centrifuge.PingPongConfig{PingInterval: -1, PongTimeout: -1}
+}
