@@ -73,15 +73,22 @@ func eachPeer(b *testing.B, run func(b *testing.B, other kind)) {
 	}
 }
 
+// goals are the ratios that we want to stay below, by the name of the other
+// server.
+type goals map[string]float64
+
 // pairs collects what pairs have shown, number by number.
 type pairs map[string][]float64
 
 func (p pairs) add(metric string, value float64) { p[metric] = append(p[metric], value) }
 
-// report reports the median of each metric over all pairs, and of the ratios
-// how far apart they were.
-func (p pairs) report(b *testing.B) {
+// report reports the median of each metric over all pairs, of the ratios how far
+// apart they were, and the goal that is set for them, 0 if there is none.
+func (p pairs) report(b *testing.B, goal float64) {
 	b.ReportMetric(0, "ns/op") // of no meaning
+	if goal != 0 {
+		b.ReportMetric(goal, "ratio-goal")
+	}
 	for metric, values := range p {
 		slices.Sort(values)
 		b.ReportMetric(median(values), metric)
@@ -121,9 +128,9 @@ func inTurns(b *testing.B, i int, ours, theirs *stand, run func(s *stand) (cost,
 
 // saturated compares the processor time of a delivery with so many messages
 // under way.
-func saturated(b *testing.B, window int) {
+func saturated(b *testing.B, window int, goals goals) {
 	eachPeer(b, func(b *testing.B, other kind) {
-		ours, theirs := chatstream.openFor(b, *subscribers), other.openFor(b, *subscribers)
+		ours, theirs := kindChatstream.openFor(b, *subscribers), other.openFor(b, *subscribers)
 		run := func(s *stand) (cost, error) { return s.saturate(b.Context(), window, *turn) }
 		inTurns(b, 0, ours, theirs, run) // warm
 		found := pairs{}
@@ -137,23 +144,23 @@ func saturated(b *testing.B, window int) {
 			b.Logf("%s, pair %d: ours %.2f, theirs %.2f us/delivery, ratio %.3f",
 				other.name, i+1, a.perDelivery(), c.perDelivery(), a.perDelivery()/c.perDelivery())
 		}
-		found.report(b)
+		found.report(b, goals[other.name])
 	})
 }
 
 // What a delivery costs the server when there is always more to send: up to 16
 // messages on their way.
-func BenchmarkPeerBacklog(b *testing.B) { saturated(b, 16) }
+func BenchmarkPeerBacklog(b *testing.B) { saturated(b, 16, goals{kindCentrifugo.name: 0.25}) }
 
 // The same, one message at a time: the next is sent when everybody has the last.
-func BenchmarkPeerOneAtATime(b *testing.B) { saturated(b, 1) }
+func BenchmarkPeerOneAtATime(b *testing.B) { saturated(b, 1, goals{kindCentrifugo.name: 0.90}) }
 
 // How long a delivery takes, from when its message was due to be sent, at half
 // of what each server can do: ours at half of ours, theirs at half of theirs. So
 // the rates are beside it. Where a server stores, the disk is part of it.
 func BenchmarkPeerLatency(b *testing.B) {
 	eachPeer(b, func(b *testing.B, other kind) {
-		ours, theirs := chatstream.openFor(b, *subscribers), other.openFor(b, *subscribers)
+		ours, theirs := kindChatstream.openFor(b, *subscribers), other.openFor(b, *subscribers)
 		half := map[*stand]float64{}
 		for _, s := range []*stand{ours, theirs} {
 			c, err := s.saturate(b.Context(), 16, *turn)
@@ -179,7 +186,7 @@ func BenchmarkPeerLatency(b *testing.B) {
 			found.add("ratio", ms(a, 99)/ms(c, 99))
 			b.Logf("%s, pair %d: ours p50 %.2f p99 %.2f, theirs p50 %.2f p99 %.2f ms", other.name, i+1, ms(a, 50), ms(a, 99), ms(c, 50), ms(c, 99))
 		}
-		found.report(b)
+		found.report(b, 0)
 	})
 }
 
@@ -190,13 +197,13 @@ func BenchmarkPeerIdle(b *testing.B) {
 	eachPeer(b, func(b *testing.B, other kind) {
 		found := pairs{}
 		for b.Loop() {
-			a, c := weigh(b, chatstream), weigh(b, other)
+			a, c := weigh(b, kindChatstream), weigh(b, other)
 			found.add("ours-KB/connection", a)
 			found.add("theirs-KB/connection", c)
 			found.add("ratio", a/c)
 			b.Logf("%s: ours %.1f, theirs %.1f KB for each connection, ratio %.3f", other.name, a, c, a/c)
 		}
-		found.report(b)
+		found.report(b, goals{kindCentrifugo.name: 1.2}[other.name])
 	})
 }
 

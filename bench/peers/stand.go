@@ -36,14 +36,14 @@ type kind struct {
 }
 
 var (
-	chatstream  = kind{"chatstream", openChatstream}
-	centrifugoV = kind{"centrifugo", opener("centrifugo", startCentrifugo)}
-	natsCore    = kind{"nats", opener("nats", startNATS)}
-	jetStream   = kind{"jetstream", opener("jetstream", startJetStream)}
+	kindChatstream = kind{"chatstream", openChatstream}
+	kindCentrifugo = kind{"centrifugo", opener("centrifugo", startCentrifugo)}
+	kindNATS       = kind{"nats", opener("nats", startNATS)}
+	kindJetStream  = kind{"jetstream", opener("jetstream", startJetStream)}
 )
 
 // others are those that ours is compared with.
-var others = []kind{centrifugoV, natsCore, jetStream}
+var others = []kind{kindCentrifugo, kindNATS, kindJetStream}
 
 func opener(name string, start func(context.Context, *programs, string) (peer, error)) func(context.Context, *programs, string, int) (*stand, error) {
 	return func(ctx context.Context, programs *programs, dir string, subscribers int) (*stand, error) {
@@ -106,25 +106,32 @@ func (c cost) rate() float64 { return float64(c.Sent) / c.Elapsed.Seconds() }
 
 // saturate has window messages on their way for d.
 func (s *stand) saturate(ctx context.Context, window int, d time.Duration) (cost, error) {
-	return s.cost(func() (load.Sample, error) { return s.Backlog(ctx, window, textSize, d) })
+	return s.cost(ctx, d, func(ctx context.Context) (load.Sample, error) { return s.Backlog(ctx, window, textSize, d) })
 }
 
 // pace publishes rate messages a second for d.
 func (s *stand) pace(ctx context.Context, rate float64, d time.Duration) (cost, error) {
-	return s.cost(func() (load.Sample, error) { return s.Paced(ctx, rate, textSize, d) })
+	return s.cost(ctx, d, func(ctx context.Context) (load.Sample, error) { return s.Paced(ctx, rate, textSize, d) })
 }
 
 // textSize is the size of a text in bytes.
 const textSize = 200
 
-func (s *stand) cost(run func() (load.Sample, error)) (cost, error) {
+// cost has run give the server work for d, and fails if anything of it does not
+// arrive exactly once.
+func (s *stand) cost(ctx context.Context, d time.Duration, run func(context.Context) (load.Sample, error)) (cost, error) {
+	ctx, stop := context.WithTimeout(ctx, d+2*settle) // one who waits for a lost message would wait for ever
+	defer stop()
 	before, err := s.process.CPU()
 	if err != nil {
 		return cost{}, err
 	}
-	sample, err := run()
+	sample, err := run(ctx)
 	if err == nil {
 		err = sample.Check()
+	}
+	if err == nil && sample.Duplicates != 0 {
+		err = fmt.Errorf("%d messages came twice", sample.Duplicates)
 	}
 	if err != nil {
 		return cost{}, fmt.Errorf("%s: %w", s.name, err)
