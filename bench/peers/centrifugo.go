@@ -59,7 +59,7 @@ func centrifugoConfig(port int) any {
 		"engine":      m{"type": "memory"},
 		"log":         m{"level": "warn"},
 		"usage_stats": m{"disabled": true},
-		"client":      m{"insecure": true}, // no tokens: ours checks its own at the opening only
+		"client":      m{"insecure": true}, // no tokens
 		"channel": m{"without_namespace": m{
 			"allow_subscribe_for_client": true,
 			"allow_publish_for_client":   true,
@@ -81,16 +81,17 @@ func (c *centrifugo) subscribe(ctx context.Context, a *audience) error {
 			return err
 		}
 		c.sockets[i] = w
-		return centrifugoSubscribe(w)
+		if err := centrifugoSubscribe(w); err != nil {
+			return err
+		}
+		c.read(w, a.seats[i]) // from now on: pings have to be answered
+		return nil
 	}); err != nil {
 		return err
 	}
 	var err error
 	if c.publisher, err = c.dial(); err != nil {
 		return err
-	}
-	for i, w := range c.sockets {
-		c.read(w, a.seats[i])
 	}
 	c.read(c.publisher, nil)
 	return nil
@@ -120,8 +121,8 @@ func centrifugoSubscribe(w *webSocket) error {
 	return nil
 }
 
-// centrifugoCall sends a command on a connection that nobody reads yet, and waits for its
-// answer.
+// centrifugoCall sends a command on a connection that nobody reads yet, and
+// waits for its answer.
 func centrifugoCall(w *webSocket, field protowire.Number, request []byte) (answer centrifugoReply, err error) {
 	const id = 1 // one at a time
 	if err := w.write(opBinary, appendCommand(nil, id, field, request)); err != nil {
@@ -133,11 +134,15 @@ func centrifugoCall(w *webSocket, field protowire.Number, request []byte) (answe
 			return answer, err
 		}
 		if err := eachReply(message, func(b []byte) error {
-			answer, err = parseReply(b)
-			if err == nil && answer.err != "" {
-				err = errors.New(answer.err)
+			r, err := parseReply(b)
+			if err != nil || r.id != id {
+				return err
 			}
-			return err
+			answer = r
+			if r.err != "" {
+				return errors.New(r.err)
+			}
+			return nil
 		}); err != nil {
 			return answer, err
 		}

@@ -77,7 +77,14 @@ func (n *nats) subscribe(ctx context.Context, a *audience) error {
 			return err
 		}
 		n.conns[i] = c
-		return n.subscribeOne(c, i)
+		if err := n.subscribeOne(c, i); err != nil {
+			return err
+		}
+		n.read(c, func(m natsMessage) error { // from now on: pings have to be answered
+			defer a.seats[i].counted()
+			return a.seats[i].came(m.payload)
+		})
+		return nil
 	}); err != nil {
 		return err
 	}
@@ -85,12 +92,6 @@ func (n *nats) subscribe(ctx context.Context, a *audience) error {
 		if err := n.publisher.subscribe(acks); err != nil {
 			return err
 		}
-	}
-	for i, c := range n.conns {
-		n.read(c, func(m natsMessage) error {
-			defer a.seats[i].counted()
-			return a.seats[i].came(m.payload)
-		})
 	}
 	n.read(n.publisher, natsRefusal)
 	return nil
