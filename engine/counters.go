@@ -2,8 +2,6 @@ package engine
 
 import (
 	"sync/atomic"
-
-	"github.com/chatstream/chatstream/pool"
 )
 
 // counters count what the engine does. They say nothing about order.
@@ -42,7 +40,3 @@ func (e *Engine) Stats() Stats {
 		Streams: e.registry.Len(), Rooms: e.rooms.Len(), TailBytes: e.tailBytes.Load(),
 	}
 }
-
-// PoolStats are the counters of the pool that gives the engine its turns, with
-// what waiting for the only locks on an event's way has cost.
-func (e *Engine) PoolStats() pool.Stats { return e.pool.Stats() }
