@@ -2,7 +2,6 @@ package main
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -14,14 +13,18 @@ import (
 // hub brings messages to streams. Each stream has a queue; a stream with
 // something in it waits in runq, once, for one of the workers.
 type hub struct {
-	mu      sync.RWMutex
-	members map[*member]struct{}
-
-	publishing sync.Mutex
-	seq        atomic.Uint64
+	mu    sync.Mutex
+	rooms map[string]*room
 
 	runq    chan *member
 	workers sync.WaitGroup
+}
+
+// room is who gets its messages.
+type room struct {
+	mu      sync.Mutex // held while a message is given to everybody: one order for all
+	members map[*member]struct{}
+	seq     uint64
 }
 
 type member struct {
@@ -39,7 +42,7 @@ const (
 )
 
 func newHub(workers int) *hub {
-	h := &hub{members: make(map[*member]struct{}), runq: make(chan *member, maxMembers)}
+	h := &hub{rooms: make(map[string]*room), runq: make(chan *member, maxMembers)}
 	for range workers {
 		h.workers.Go(h.work)
 	}
@@ -52,29 +55,37 @@ func (h *hub) close() {
 	h.workers.Wait()
 }
 
-// add makes m a member, which is said by welcome before anybody else sends to it.
-func (h *hub) add(m *member, welcome func() error) error {
+// room returns the room, which there is from the first mention on.
+func (h *hub) room(id string) *room {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.members[m] = struct{}{}
-	return welcome()
+	r := h.rooms[id]
+	if r == nil {
+		r = &room{members: make(map[*member]struct{})}
+		h.rooms[id] = r
+	}
+	return r
 }
 
-func (h *hub) remove(m *member) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.members, m)
+func (r *room) add(m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.members[m] = struct{}{}
+}
+
+func (r *room) remove(m *member) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.members, m)
 }
 
 // publish gives every member the element that encode makes for the next number.
-func (h *hub) publish(encode func(seq uint64) []byte) {
-	h.publishing.Lock() // everybody gets messages in one order
-	defer h.publishing.Unlock()
-	element := encode(h.seq.Add(1))
-	boxed := mem.Buffer(mem.SliceBuffer(element))
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	for m := range h.members {
+func (h *hub) publish(r *room, encode func(seq uint64) []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq++
+	boxed := mem.Buffer(mem.SliceBuffer(encode(r.seq)))
+	for m := range r.members {
 		m.mu.Lock()
 		m.waiting = append(m.waiting, boxed)
 		idle := !m.queued
@@ -83,6 +94,15 @@ func (h *hub) publish(encode func(seq uint64) []byte) {
 		if idle {
 			h.runq <- m
 		}
+	}
+}
+
+// begin lets the workers have m.
+func (h *hub) begin(m *member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.queued = len(m.waiting) > 0; m.queued {
+		h.runq <- m
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"hash/fnv"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -36,14 +38,14 @@ func (accounts) Login(_ context.Context, r *chatstreampb.LoginRequest) (*chatstr
 	return &chatstreampb.LoginResponse{AccountId: fmt.Sprintf("%024x", h.Sum64()), LoggedInToken: "token"}, nil
 }
 
-// commands has one room.
+// commands lets everybody into every room.
 type commands struct {
 	commandspb.UnimplementedChatRoomMessagesServiceServer
 	hub *hub
 }
 
 func (commands) CreateChatRoomRPC(context.Context, *commandspb.CreateChatRoomRequest) (*commandspb.CreateChatRoomResponse, error) {
-	return &commandspb.CreateChatRoomResponse{ReturnStatus: chatpb.ReturnStatus_SUCCESS, ChatRoomId: "baseline", ChatRoomPassword: "p"}, nil
+	return &commandspb.CreateChatRoomResponse{ReturnStatus: chatpb.ReturnStatus_SUCCESS, ChatRoomId: uuid.NewString()[:8], ChatRoomPassword: "p"}, nil
 }
 
 func (commands) JoinChatRoomRPC(_ *commandspb.JoinChatRoomRequest, out grpc.ServerStreamingServer[commandspb.JoinChatRoomResponse]) error {
@@ -58,7 +60,7 @@ func (c commands) ClientMessageToServerRPC(_ context.Context, r *commandspb.Clie
 	info := r.GetMessage().GetStandardMessageInfo()
 	info.AmountOfMessage, info.MessageHasCompleteInfo = chatpb.AmountOfMessage_ENOUGH_TO_DISPLAY_AS_FINAL_MESSAGE, true
 	var failed error
-	c.hub.publish(func(seq uint64) []byte {
+	c.hub.publish(c.hub.room(info.GetChatRoomIdMessageSentFrom()), func(seq uint64) []byte {
 		m.Seq, m.PreviousSeq = seq, seq-1
 		size := proto.Size(m)
 		b := protowire.AppendTag(make([]byte, 0, size+8), fieldMessagesList, protowire.BytesType)
@@ -81,15 +83,19 @@ func (c chat) StreamChatRPC(stream grpc.BidiStreamingServer[streampb.ChatToServe
 	}}); err != nil {
 		return err
 	}
-	m := &member{stream: stream}
-	if err := c.hub.add(m, func() error {
-		return stream.Send(&streampb.ChatToClientResponse{ServerResponse: &streampb.ChatToClientResponse_InitialConnectionMessagesCompleteResponse{
-			InitialConnectionMessagesCompleteResponse: &streampb.InitialConnectionMessagesCompleteResponse{},
-		}})
-	}); err != nil {
+	m := &member{stream: stream, queued: true} // so that no worker sends yet
+	md, _ := metadata.FromIncomingContext(stream.Context())
+	for room := range places(md) {
+		r := c.hub.room(room)
+		r.add(m)
+		defer r.remove(m)
+	}
+	if err := stream.Send(&streampb.ChatToClientResponse{ServerResponse: &streampb.ChatToClientResponse_InitialConnectionMessagesCompleteResponse{
+		InitialConnectionMessagesCompleteResponse: &streampb.InitialConnectionMessagesCompleteResponse{},
+	}}); err != nil {
 		return err
 	}
-	defer c.hub.remove(m)
+	c.hub.begin(m)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -3,9 +3,12 @@ package goals
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,28 +52,30 @@ func TestMain(m *testing.M) {
 type server struct {
 	load.Target
 	load.Process
-	name string
+	name        string
+	diagnostics string // its address
+	stop        func()
 }
 
-// startServer starts ours.
-func startServer(tb testing.TB, flags ...string) server {
+// ours starts our server over dir.
+func ours(tb testing.TB, dir string, flags ...string) server {
 	tb.Helper()
 	p, err := programs()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return start(tb, "ours", p.server, append([]string{"serve", "--listen=127.0.0.1:0", "--data=" + dataDir(tb), "--log-level=warn",
-		"--argon2-time=1", "--argon2-memory=64"}, flags...)...)
+	return start(tb, "ours", p.server, append([]string{"serve", "--data=" + dir, "--log-level=warn",
+		"--argon2-time=1", "--argon2-memory=64", "--max-streams=1000"}, flags...)...)
 }
 
-// startBaseline starts the reference.
-func startBaseline(tb testing.TB) server {
+// bare starts the reference.
+func bare(tb testing.TB, flags ...string) server {
 	tb.Helper()
 	p, err := programs()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return start(tb, "bare", p.baseline)
+	return start(tb, "bare", p.baseline, flags...)
 }
 
 // dataDir is in memory if there is a file system for that.
@@ -88,9 +93,12 @@ func dataDir(tb testing.TB) string {
 	return dir
 }
 
+var readyLine = regexp.MustCompile(`^ready grpc=(\S+) .*diagnostics=(\S+)$`)
+
+// start starts a program and waits until it is ready.
 func start(tb testing.TB, name, program string, args ...string) server {
 	tb.Helper()
-	cmd := exec.Command(program, args...)
+	cmd := exec.Command(program, append(args, "--listen=127.0.0.1:0", "--diagnostics=127.0.0.1:0")...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
@@ -100,16 +108,35 @@ func start(tb testing.TB, name, program string, args ...string) server {
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() {
-		cmd.Process.Kill()
+	stop := sync.OnceFunc(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
 	})
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if address, ok := strings.CutPrefix(lines.Text(), "ready grpc="); ok {
-			address, _, _ = strings.Cut(address, " ")
-			return server{load.Target{Address: address}, load.Process(cmd.Process.Pid), name}
-		}
+	tb.Cleanup(stop)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	ready := readyLine.FindStringSubmatch(strings.TrimSpace(line))
+	if ready == nil {
+		tb.Fatalf("%s is not ready, but says %q (%v)", program, line, err)
 	}
-	tb.Fatalf("%s ended before it was ready", program)
-	return server{}
+	return server{load.Target{Address: ready[1]}, load.Process(cmd.Process.Pid), name, ready[2], stop}
+}
+
+// settledMemory is the resident memory after two collections of garbage.
+func (s server) settledMemory(tb testing.TB) int64 {
+	tb.Helper()
+	for range 2 {
+		r, err := http.Get("http://" + s.diagnostics + "/debug/pprof/heap?gc=1")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			tb.Fatal(err)
+		}
+		r.Body.Close()
+	}
+	memory, err := s.Memory()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return memory
 }

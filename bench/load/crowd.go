@@ -3,7 +3,6 @@ package load
 import (
 	"context"
 	"fmt"
-	"maps"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -14,6 +13,7 @@ type Progress func(what string, done, of int)
 
 // Crowd is users with a stream each, who count together.
 type Crowd struct {
+	target  Target
 	conns   *connections
 	users   []*User
 	streams []*Stream
@@ -21,6 +21,7 @@ type Crowd struct {
 	places map[string]uint64
 	meter  *meter
 	tell   Progress
+	also   []*Crowd // closed with it
 }
 
 // Gather makes n accounts on that many connections; 0 is one for each. progress
@@ -32,7 +33,7 @@ func Gather(ctx context.Context, t Target, n, conns int, progress Progress) (*Cr
 	if progress == nil {
 		progress = func(string, int, int) {}
 	}
-	c := &Crowd{places: make(map[string]uint64), meter: newMeter(), tell: progress}
+	c := &Crowd{target: t, places: make(map[string]uint64), meter: newMeter(), tell: progress}
 	var err error
 	if c.conns, err = t.connections(conns); err != nil {
 		return nil, err
@@ -112,8 +113,22 @@ func (c *Crowd) open(ctx context.Context, users []*User, rooms func(i int) []str
 	return err
 }
 
-// Places are up to where rooms had been filled before streams were opened.
-func (c *Crowd) Places() map[string]uint64 { return maps.Clone(c.places) }
+// connect closes all connections and goes on with that server, on that many.
+func (c *Crowd) connect(t Target, n int) error {
+	if n <= 0 {
+		n = len(c.users)
+	}
+	conns, err := t.connections(n)
+	if err != nil {
+		return err
+	}
+	c.conns.Close()
+	c.target, c.conns = t, conns
+	for i, u := range c.users {
+		u.use(conns.of(i))
+	}
+	return nil
+}
 
 // Ended is how many streams have ended by themselves, and why one of them did.
 func (c *Crowd) Ended() (n int, err error) {
@@ -137,4 +152,7 @@ func (c *Crowd) Close() {
 		<-s.ended
 	}
 	c.conns.Close()
+	for _, other := range c.also {
+		other.Close()
+	}
 }

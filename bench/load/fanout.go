@@ -156,3 +156,24 @@ func (f *Fanout) measure(ctx context.Context, drive func(context.Context, func(d
 	s.Duplicates, s.Missing = d-duplicates, m-missing
 	return s, nil
 }
+
+// AddDeaf adds n members, each with a stream on a connection of its own that is
+// never read: a client that hangs.
+func (f *Fanout) AddDeaf(ctx context.Context, n int) error {
+	target := f.target
+	target.Window = 64 << 10 // so that they hang soon
+	deaf, err := Gather(ctx, target, n, 0, f.tell)
+	if err != nil {
+		return err
+	}
+	f.also = append(f.also, deaf)
+	if err := deaf.join(ctx, f.room, deaf.users); err != nil {
+		return err
+	}
+	for _, u := range deaf.users {
+		if _, err := u.stream(ctx, deaf.places); err != nil {
+			return err
+		}
+	}
+	return nil
+}

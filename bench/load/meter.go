@@ -16,7 +16,9 @@ const (
 	digits     = 3
 )
 
-func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(minLatency, maxLatency, digits) }
+// NewHistogram makes a histogram of latencies in nanoseconds, like those of a
+// Sample.
+func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(minLatency, maxLatency, digits) }
 
 // meter counts what a run's streams are given. Streams count into lanes, so that
 // they do not wait for one another.
@@ -45,7 +47,7 @@ func newMeter() *meter {
 	m := &meter{lanes: make([]lane, lanes), reached: make(chan struct{}, 1)}
 	m.want.Store(-1)
 	for i := range m.lanes {
-		m.lanes[i].meter, m.lanes[i].current = m, newHistogram()
+		m.lanes[i].meter, m.lanes[i].current = m, NewHistogram()
 	}
 	return m
 }
@@ -87,7 +89,7 @@ func (m *meter) wait(ctx context.Context, total int64) error {
 
 // take returns the latencies since it was last called, and begins anew.
 func (m *meter) take() *hdrhistogram.Histogram {
-	sum := newHistogram()
+	sum := NewHistogram()
 	for i := range m.lanes {
 		l := &m.lanes[i]
 		l.mu.Lock()

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -33,26 +34,35 @@ type Stream struct {
 
 var chatDesc = &grpc.StreamDesc{StreamName: "StreamChatRPC", ServerStreams: true, ClientStreams: true}
 
-// open opens a stream of u that holds each room up to the place named, and
-// counts into out.
-func (u *User) open(ctx context.Context, places map[string]uint64, out *lane) (*Stream, error) {
+// stream starts a stream of u that holds each room up to the place named.
+func (u *User) stream(ctx context.Context, places map[string]uint64) (grpc.ClientStream, error) {
 	md := metadata.Pairs("current_account_id", u.ID, "logged_in_token", u.Token,
 		"lets_go_version", strconv.Itoa(version), "installation_id", u.Installation)
-	told := make(map[string]uint64, len(places))
 	if len(places) > 0 {
 		var b strings.Builder
 		for room, seq := range places {
 			fmt.Fprintf(&b, "%s::%d::", room, seq)
-			told[room] = seq
 		}
 		md.Set("chat_room_positions", b.String())
 	}
-	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(ctx, md))
-	rpc, err := u.conn.NewStream(ctx, chatDesc, streampb.StreamChatService_StreamChatRPC_FullMethodName, grpc.ForceCodecV2(reading{encoding.GetCodecV2("proto")}))
+	rpc, err := u.conn.NewStream(metadata.NewOutgoingContext(ctx, md), chatDesc,
+		streampb.StreamChatService_StreamChatRPC_FullMethodName, grpc.ForceCodecV2(reading{encoding.GetCodecV2("proto")}))
 	if err != nil {
-		cancel()
 		return nil, fmt.Errorf("open a stream: %w", err)
 	}
+	return rpc, nil
+}
+
+// open opens such a stream, which is read and counts into out.
+func (u *User) open(ctx context.Context, places map[string]uint64, out *lane) (*Stream, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	rpc, err := u.stream(ctx, places)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	told := make(map[string]uint64, len(places))
+	maps.Copy(told, places)
 	s := &Stream{rpc: rpc, cancel: cancel, out: out, told: told, ready: make(chan struct{}), ended: make(chan struct{})}
 	go s.read()
 	return s, nil

@@ -17,6 +17,9 @@ type Target struct {
 	Address string
 	// TLS, if not nil, secures connections; nil is plaintext.
 	TLS *tls.Config
+	// Window is how many bytes may be on their way to a stream, and to a
+	// connection: 256 KiB if 0.
+	Window int32
 }
 
 // connect makes a connection that is established with the first call on it.
@@ -24,6 +27,10 @@ func (t Target) connect() (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if t.TLS != nil {
 		creds = credentials.NewTLS(t.TLS)
+	}
+	window := t.Window
+	if window == 0 {
+		window = defaultWindow
 	}
 	conn, err := grpc.NewClient("passthrough:///"+t.Address,
 		grpc.WithTransportCredentials(creds),
@@ -40,8 +47,7 @@ func (t Target) connect() (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-// window is how many bytes may be on their way to a stream, and to a connection.
-const window = 256 << 10
+const defaultWindow = 256 << 10
 
 // connections are shared by streams, a bounded number on each.
 type connections struct {

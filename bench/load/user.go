@@ -63,13 +63,19 @@ func signUpOne(ctx context.Context, name string, conn *grpc.ClientConn) (*User, 
 	if _, err := accounts.CreateAccount(ctx, &chatstreampb.CreateAccountRequest{Name: name, Password: password}); err != nil {
 		return nil, err
 	}
-	u := &User{Installation: uuid.NewString(), conn: conn, commands: commandspb.NewChatRoomMessagesServiceClient(conn)}
+	u := &User{Installation: uuid.NewString()}
+	u.use(conn)
 	r, err := accounts.Login(ctx, &chatstreampb.LoginRequest{Name: name, Password: password, InstallationId: u.Installation})
 	if err != nil {
 		return nil, err
 	}
 	u.ID, u.Token = r.GetAccountId(), r.GetLoggedInToken()
 	return u, nil
+}
+
+// use makes the user call on conn from now on.
+func (u *User) use(conn *grpc.ClientConn) {
+	u.conn, u.commands = conn, commandspb.NewChatRoomMessagesServiceClient(conn)
 }
 
 // version is what clients say they are.
