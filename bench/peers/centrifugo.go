@@ -43,7 +43,7 @@ func startCentrifugo(ctx context.Context, programs *programs, dir string) (peer,
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		return nil, err
 	}
-	p, err := startProcess(ctx, address, programs.centrifugo, "--config", file)
+	p, err := startProcess(ctx, address, address, programs.centrifugo, "--config", file)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,7 @@ func centrifugoConfig(port int) any {
 		"engine":      m{"type": "memory"},
 		"log":         m{"level": "warn"},
 		"usage_stats": m{"disabled": true},
+		"debug":       m{"enabled": true},
 		"client":      m{"insecure": true}, // no tokens
 		"channel": m{"without_namespace": m{
 			"allow_subscribe_for_client": true,

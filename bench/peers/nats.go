@@ -39,7 +39,11 @@ func startNATSServer(ctx context.Context, programs *programs, dir string, stream
 	if err != nil {
 		return nil, err
 	}
-	config := "listen: " + strconv.Quote(address) + "\n"
+	profiles, profilePort, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	config := fmt.Sprintf("prof_port: %d\n", profilePort) + "listen: " + strconv.Quote(address) + "\n"
 	if stream {
 		config += "jetstream { store_dir: " + strconv.Quote(filepath.Join(dir, "jetstream")) + ", sync_interval: always }\n"
 	}
@@ -47,7 +51,7 @@ func startNATSServer(ctx context.Context, programs *programs, dir string, stream
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	p, err := startProcess(ctx, address, programs.nats, "--config", file)
+	p, err := startProcess(ctx, address, profiles, programs.nats, "--config", file)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,6 @@ var (
 	subscribers = flag.Int("peers.subscribers", 1000, "subscribers of each server, on a connection each")
 	idle        = flag.Int("peers.idle", 10_000, "idle connections of each server")
 	turn        = flag.Duration("peers.turn", 2*time.Second, "how long each server works in a pair")
-	rest        = flag.Duration("peers.rest", 0, "how long idle connections rest before memory is read; above 2m Go has collected garbage")
 	scratch     = flag.String("peers.dir", "", "where the servers keep their files; a temporary directory if empty")
 )
 
@@ -37,32 +36,29 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// start opens a stand; stop ends it.
-func (k kind) start(tb testing.TB, n int) (s *stand, stop func()) {
+// files is where a server keeps its files for as long as the test runs.
+func files(tb testing.TB) string {
 	tb.Helper()
-	p, err := built()
-	if err != nil {
-		tb.Fatal(err)
-	}
 	dir, err := os.MkdirTemp(*scratch, "peers")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if s, err = k.open(tb.Context(), p, dir, n); err != nil {
-		os.RemoveAll(dir)
-		tb.Fatal(err)
-	}
-	return s, func() {
-		s.stop()
-		os.RemoveAll(dir)
-	}
+	tb.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // openFor opens a stand for as long as the test runs.
 func (k kind) openFor(tb testing.TB, n int) *stand {
 	tb.Helper()
-	s, stop := k.start(tb, n)
-	tb.Cleanup(stop)
+	p, err := built()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s, err := k.open(tb.Context(), p, files(tb), n)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.stop)
 	return s
 }
 
@@ -190,10 +186,21 @@ func BenchmarkPeerLatency(b *testing.B) {
 	})
 }
 
-// What an idle connection weighs in the server's memory, after a little traffic
-// on all of them. Each server is measured alone: a pair is two new servers, one
-// after the other.
+// What an idle connection weighs in the server's memory, after it has been sent
+// one message and garbage has been collected. Each server is measured alone: a
+// pair is two new servers, one after the other.
 func BenchmarkPeerIdle(b *testing.B) {
+	programs, err := built()
+	if err != nil {
+		b.Fatal(err)
+	}
+	weigh := func(b *testing.B, k kind) float64 {
+		grown, err := k.weigh(b.Context(), programs, files(b), *idle)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return float64(grown) / 1024 / float64(*idle)
+	}
 	eachPeer(b, func(b *testing.B, other kind) {
 		found := pairs{}
 		for b.Loop() {
@@ -205,20 +212,4 @@ func BenchmarkPeerIdle(b *testing.B) {
 		}
 		found.report(b, goals{kindCentrifugo.name: 1.2}[other.name])
 	})
-}
-
-// weigh returns the memory of an idle connection in KB.
-func weigh(b *testing.B, k kind) float64 {
-	b.Helper()
-	s, stop := k.start(b, *idle)
-	defer stop()
-	if _, err := s.pace(b.Context(), 5, 2*time.Second); err != nil {
-		b.Fatal(err)
-	}
-	time.Sleep(*rest)
-	bytes, err := s.perConnection(*idle)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return bytes / 1024
 }

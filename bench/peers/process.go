@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -16,9 +18,11 @@ import (
 
 // process is a server that runs.
 type process struct {
-	cmd    *exec.Cmd
-	output *output
-	exited chan struct{}
+	cmd *exec.Cmd
+	// profiles is the address at which it serves /debug/pprof.
+	profiles string
+	output   *output
+	exited   chan struct{}
 }
 
 // output is what a process has written.
@@ -43,8 +47,9 @@ func (o *output) String() string {
 const startTimeout = 30 * time.Second
 
 // startProcess starts a program and waits until something listens at address.
-func startProcess(ctx context.Context, address, program string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(program, args...), output: &output{}, exited: make(chan struct{})}
+// profiles is the address at which it serves /debug/pprof.
+func startProcess(ctx context.Context, address, profiles, program string, args ...string) (*process, error) {
+	p := &process{cmd: exec.Command(program, args...), profiles: profiles, output: &output{}, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -88,6 +93,29 @@ const stopTimeout = 3 * time.Second
 
 // id is what the process is measured by.
 func (p *process) id() load.Process { return load.Process(p.cmd.Process.Pid) }
+
+// settledMemory is the resident memory after two collections of garbage, in
+// bytes.
+func (p *process) settledMemory(ctx context.Context) (int64, error) {
+	for range 2 {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.profiles+"/debug/pprof/heap?gc=1", nil)
+		if err != nil {
+			return 0, err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return 0, fmt.Errorf("have the server collect garbage: %w", err)
+		}
+		_, err = io.Copy(io.Discard, answer.Body)
+		if err := errors.Join(err, answer.Body.Close()); err != nil {
+			return 0, fmt.Errorf("have the server collect garbage: %w", err)
+		}
+		if answer.StatusCode != http.StatusOK {
+			return 0, fmt.Errorf("have the server collect garbage: it answers %s", answer.Status)
+		}
+	}
+	return p.id().Memory()
+}
 
 // freeAddress is an address of this machine that is free now.
 func freeAddress() (address string, port int, err error) {

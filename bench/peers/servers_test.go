@@ -31,8 +31,27 @@ func TestServersDeliver(t *testing.T) {
 			if c.Sent != 10 || c.Deliveries != 10*n || c.Latency.TotalCount() != 10*n {
 				t.Errorf("%d were sent to %d, %d came, with %d latencies", c.Sent, n, c.Deliveries, c.Latency.TotalCount())
 			}
-			if s.empty <= 0 {
-				t.Errorf("the server had %d bytes", s.empty)
+		})
+	}
+}
+
+// Connections weigh something in every server.
+func TestConnectionsWeigh(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and starts every server")
+	}
+	programs, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range append([]kind{kindChatstream}, others...) {
+		t.Run(k.name, func(t *testing.T) {
+			grown, err := k.weigh(t.Context(), programs, files(t), 150)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if grown < 150<<10 {
+				t.Errorf("150 connections weigh %d bytes", grown)
 			}
 		})
 	}

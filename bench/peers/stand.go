@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -14,9 +15,7 @@ type stand struct {
 	name    string
 	process load.Process
 	sender
-	// empty is the server's memory before there were connections, in bytes.
-	empty int64
-	stop  func()
+	stop func()
 }
 
 // sender gives a server work: load.Fanout for ours, fanout for the others.
@@ -33,61 +32,127 @@ type kind struct {
 	// open starts a server that keeps its files in dir, and connects subscribers,
 	// each on a connection of its own.
 	open func(ctx context.Context, programs *programs, dir string, subscribers int) (*stand, error)
+	// weigh does the same, and returns by how many bytes the server's memory has
+	// grown, once every subscriber has been sent something.
+	weigh func(ctx context.Context, programs *programs, dir string, subscribers int) (int64, error)
 }
 
 var (
-	kindChatstream = kind{"chatstream", openChatstream}
-	kindCentrifugo = kind{"centrifugo", opener("centrifugo", startCentrifugo)}
-	kindNATS       = kind{"nats", opener("nats", startNATS)}
-	kindJetStream  = kind{"jetstream", opener("jetstream", startJetStream)}
+	kindChatstream = kind{"chatstream", openChatstream, weighChatstream}
+	kindCentrifugo = peerKind("centrifugo", startCentrifugo)
+	kindNATS       = peerKind("nats", startNATS)
+	kindJetStream  = peerKind("jetstream", startJetStream)
 )
 
 // others are those that ours is compared with.
 var others = []kind{kindCentrifugo, kindNATS, kindJetStream}
 
-func opener(name string, start func(context.Context, *programs, string) (peer, error)) func(context.Context, *programs, string, int) (*stand, error) {
-	return func(ctx context.Context, programs *programs, dir string, subscribers int) (*stand, error) {
+// peerKind is the kind of the servers that start starts.
+func peerKind(name string, start func(context.Context, *programs, string) (peer, error)) kind {
+	open := func(ctx context.Context, programs *programs, dir string, subscribers int) (*stand, error) {
 		p, err := start(ctx, programs, dir)
 		if err != nil {
 			return nil, err
 		}
 		f := &fanout{peer: p, audience: newAudience(subscribers)}
-		s := &stand{name: name, process: p.server().id(), sender: f, stop: f.Close}
-		if s.empty, err = s.process.Memory(); err == nil {
-			err = p.subscribe(ctx, f.audience)
-		}
-		if err != nil {
-			s.stop()
+		if err := p.subscribe(ctx, f.audience); err != nil {
+			f.Close()
 			return nil, fmt.Errorf("%s: %w\n%s", name, err, p.server().output)
 		}
-		return s, nil
+		return &stand{name: name, process: p.server().id(), sender: f, stop: f.Close}, nil
 	}
+	weigh := func(ctx context.Context, programs *programs, dir string, subscribers int) (int64, error) {
+		p, err := start(ctx, programs, dir)
+		if err != nil {
+			return 0, err
+		}
+		f := &fanout{peer: p, audience: newAudience(subscribers)}
+		defer f.Close()
+		return growth(ctx, p.server(), func() error {
+			if err := p.subscribe(ctx, f.audience); err != nil {
+				return fmt.Errorf("%s: %w\n%s", name, err, p.server().output)
+			}
+			s, err := f.Paced(ctx, 1, textSize, time.Nanosecond) // the one that is due at once
+			return errors.Join(err, s.Check())
+		})
+	}
+	return kind{name, open, weigh}
 }
 
-// openChatstream is ours: as it comes, but for the cost of passwords, which is
-// not what is measured here.
-func openChatstream(ctx context.Context, programs *programs, dir string, subscribers int) (*stand, error) {
+// growth is by how many bytes the memory of p grows while connect does so.
+func growth(ctx context.Context, p *process, connect func() error) (int64, error) {
+	before, err := p.settledMemory(ctx)
+	if err == nil {
+		err = connect()
+	}
+	if err != nil {
+		return 0, err
+	}
+	after, err := p.settledMemory(ctx)
+	return after - before, err
+}
+
+// startChatstream starts ours: as it comes, but for the cost of passwords, which
+// is not what is measured here.
+func startChatstream(ctx context.Context, programs *programs, dir string) (*process, load.Target, error) {
 	address, _, err := freeAddress()
 	if err != nil {
-		return nil, err
+		return nil, load.Target{}, err
 	}
-	p, err := startProcess(ctx, address, programs.chatstream, "serve", "--listen="+address, "--log-level=warn",
-		"--data="+filepath.Join(dir, "chatstream"), "--argon2-time=1", "--argon2-memory=64")
+	profiles, _, err := freeAddress()
+	if err != nil {
+		return nil, load.Target{}, err
+	}
+	p, err := startProcess(ctx, address, profiles, programs.chatstream, "serve", "--listen="+address, "--diagnostics="+profiles,
+		"--log-level=warn", "--data="+filepath.Join(dir, "chatstream"), "--argon2-time=1", "--argon2-memory=64")
+	return p, load.Target{Address: address}, err
+}
+
+func openChatstream(ctx context.Context, programs *programs, dir string, subscribers int) (*stand, error) {
+	p, target, err := startChatstream(ctx, programs, dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &stand{name: "chatstream", process: p.id()}
-	var f *load.Fanout
-	if s.empty, err = s.process.Memory(); err == nil {
-		f, err = load.OpenFanout(ctx, load.Target{Address: address}, subscribers, 0, nil)
-	}
+	f, err := load.OpenFanout(ctx, target, subscribers, 0, nil)
 	if err != nil {
 		p.stop()
 		return nil, fmt.Errorf("chatstream: %w\n%s", err, p.output)
 	}
-	s.sender = f
-	s.stop = func() { f.Close(); p.stop() }
-	return s, nil
+	return &stand{name: "chatstream", process: p.id(), sender: f, stop: func() { f.Close(); p.stop() }}, nil
+}
+
+// Of the rooms in which idle streams are, and of the connections on which their
+// accounts are made.
+const (
+	idleRoom         = 100
+	idleSetupOnConns = 16
+)
+
+// weighChatstream makes accounts and rooms with one process and opens the
+// streams with another, in which nothing is left of that.
+func weighChatstream(ctx context.Context, programs *programs, dir string, subscribers int) (int64, error) {
+	first, target, err := startChatstream(ctx, programs, dir)
+	if err != nil {
+		return 0, err
+	}
+	rooms, err := load.OpenRooms(ctx, target, subscribers, idleSetupOnConns, idleRoom, nil)
+	first.stop()
+	if err != nil {
+		return 0, fmt.Errorf("chatstream: %w\n%s", err, first.output)
+	}
+	defer rooms.Close()
+	p, target, err := startChatstream(ctx, programs, dir)
+	if err != nil {
+		return 0, err
+	}
+	defer p.stop()
+	return growth(ctx, p, func() error {
+		if err := rooms.Connect(ctx, target, subscribers); err != nil {
+			return fmt.Errorf("chatstream: %w\n%s", err, p.output)
+		}
+		s, err := rooms.Once(ctx, textSize)
+		return errors.Join(err, s.Check())
+	})
 }
 
 // cost is what some deliveries have cost a server.
@@ -138,10 +203,4 @@ func (s *stand) cost(ctx context.Context, d time.Duration, run func(context.Cont
 	}
 	after, err := s.process.CPU()
 	return cost{sample, after - before}, err
-}
-
-// perConnection is the server's memory for each of n connections, in bytes.
-func (s *stand) perConnection(n int) (float64, error) {
-	full, err := s.process.Memory()
-	return float64(full-s.empty) / float64(n), err
 }
