@@ -283,6 +283,31 @@ func TestMeasureFarFromItsGoalIsDrawn(t *testing.T) {
 	well(t, string(svg), "goals.svg")
 }
 
+func TestRunsOfTheSameShareAColumn(t *testing.T) {
+	dir := t.TempDir()
+	synthetic(t, dir, 1)
+	set, err := result.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var runs []*result.Run
+	for _, f := range set.Runs {
+		if r := f.Result; r.Scenario == "fanout" && r.Server == result.ServerChatstream {
+			for i := range 3 {
+				again := *r
+				again.Counts.Deliveries, again.Counts.Missing = int64(100*(i+1)), int64(i)
+				runs = append(runs, &again)
+			}
+		}
+	}
+	text := scenarioTable(runs)
+	for _, want := range []string{"|  | Chatstream, median of 3 runs |\n", "| deliveries | 200 |\n", "| missing deliveries, in all | 3 |\n", "| streams | 100 |\n"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
 func TestFiguresAreShort(t *testing.T) {
 	for got, want := range map[string]string{
 		figure(1234567): "1 234 567", figure(-1234): "-1 234", figure(0): "0", figure(12.345): "12.3", figure(1.2345): "1.23", figure(0.012345): "0.012",

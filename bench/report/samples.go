@@ -2,6 +2,7 @@ package report
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -66,6 +67,9 @@ func (s spread) text(unit string) string {
 // "ours-us/delivery" stands beside "bare-us/delivery", "centrifugo-us/delivery".
 const ours = "ours"
 
+// percentile is how a benchmark names one: p50, p99.9.
+var percentile = regexp.MustCompile(`^p([0-9.]+)$`)
+
 // sides is one quantity that a benchmark measured on both sides of its pairs, or on
 // all of them.
 type sides struct {
@@ -89,8 +93,8 @@ func (s samples) pairs(name string) []sides {
 		q.values[ours] = s.values(name, m)
 		for _, other := range metrics {
 			side, ok := strings.CutSuffix(other, "-"+unit)
-			// p99-us beside ours-p99-us is no side: sides are single words.
-			if !ok || side == ours || strings.Contains(side, "-") {
+			// Sides are single words; p99-us beside ours-us is no side.
+			if !ok || side == ours || strings.Contains(side, "-") || percentile.MatchString(side) {
 				continue
 			}
 			q.names = append(q.names, side)

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -184,18 +183,29 @@ func (r *report) sides(file, title, axis, unit, command string, from []named) (s
 	return r.chart(file, title, svg, err)
 }
 
-// Latency is the percentiles.
+// Latency is the percentiles: of pairs with the bare program, and of runs of the load
+// generator.
 func (r *report) Latency() (string, error) {
+	text := ""
+	if all := percentilesOf(r.samples, "BenchmarkLatency"); len(all) > 0 {
+		title := "Latency at half of saturation, beside a bare grpc-go program"
+		svg, err := drawPercentiles(title, all)
+		link, err := r.chart("latency.svg", title, svg, err)
+		if err != nil {
+			return "", err
+		}
+		text += link
+	} else {
+		text += missing(makeGoals)
+	}
 	all, err := distributions(r.set.Runs, "latency")
-	if err != nil {
-		return "", err
+	if err != nil || len(all) == 0 {
+		return text, err
 	}
-	if len(all) == 0 {
-		return missing(makeScenario("latency")), nil
-	}
-	title := "Latency of a delivery, by percentile"
-	svg, err := drawLatency(title, all)
-	return r.chart("latency.svg", title, svg, err)
+	title := "Latency of a delivery, as the load generator saw it"
+	svg, err := drawDistributions(title, all)
+	link, err := r.chart("latency-runs.svg", title, svg, err)
+	return text + "\n" + link, err
 }
 
 // Locks is what locks cost under contention.
@@ -232,9 +242,6 @@ func (r *report) Scenarios() (string, error) {
 			b.WriteString(missing(makeScenario(scenario.name)) + "\n")
 			continue
 		}
-		slices.SortStableFunc(runs, func(x, y *result.Run) int {
-			return cmp.Or(cmp.Compare(x.Title(), y.Title()), x.Started.Compare(y.Started))
-		})
 		b.WriteString(scenarioTable(runs) + "\n")
 		if scenario.name == "soak" {
 			link, err := r.soak(runs)
@@ -261,94 +268,6 @@ func (r *report) soak(runs []*result.Run) (string, error) {
 	svg, err := drawSoak(longest)
 	return r.chart("soak.svg", "Deliveries, latency and memory over time", svg, err)
 }
-
-// scenarioTable has a column for each run, and a row for each figure that one of them
-// has.
-func scenarioTable(runs []*result.Run) string {
-	head := []string{""}
-	for _, r := range runs {
-		head = append(head, sideName(r.Server)+", "+r.Started.UTC().Format("2006-01-02 15:04"))
-	}
-	rows := [][]string{head}
-	row := func(name string, of func(*result.Run) string) {
-		cells, some := []string{name}, false
-		for _, r := range runs {
-			c := of(r)
-			some = some || c != ""
-			cells = append(cells, c)
-		}
-		if some {
-			rows = append(rows, cells)
-		}
-	}
-	var settings []string
-	for _, r := range runs {
-		for _, s := range r.Config {
-			if !slices.Contains(settings, s.Name) {
-				settings = append(settings, s.Name)
-			}
-		}
-	}
-	for _, name := range settings {
-		row(name, func(r *result.Run) string { return r.Setting(name) })
-	}
-	row("measured for", func(r *result.Run) string { return seconds(r.Seconds) })
-	for _, c := range counts {
-		row(c.name, func(r *result.Run) string { return count(c.of(&r.Counts)) })
-	}
-	for _, c := range failures {
-		row(c.name, func(r *result.Run) string { return figure(float64(c.of(&r.Counts))) })
-	}
-	for _, c := range rates {
-		row(c.name, func(r *result.Run) string { return positive(c.of(&r.Rates), figure3) })
-	}
-	var latencies []string
-	for _, r := range runs {
-		for _, l := range r.Latencies {
-			if l.Count > 0 && !slices.Contains(latencies, l.Name) {
-				latencies = append(latencies, l.Name)
-			}
-		}
-	}
-	for _, name := range latencies {
-		row(name+": p50 / p90 / p99 / p99.9 / max", func(r *result.Run) string {
-			l, ok := r.Latency(name)
-			if !ok || l.Count == 0 {
-				return ""
-			}
-			var all []string
-			for _, v := range []int64{l.P50, l.P90, l.P99, l.P999, l.Max} {
-				all = append(all, duration(float64(v)))
-			}
-			return strings.Join(all, " / ")
-		})
-	}
-	for _, u := range uses {
-		row(u.name, func(r *result.Run) string {
-			if r.Use == nil {
-				return ""
-			}
-			return positive(u.of(r.Use), u.show)
-		})
-	}
-	return table(rows)
-}
-
-func count(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return figure(float64(n))
-}
-
-func positive(v float64, show func(float64) string) string {
-	if v <= 0 {
-		return ""
-	}
-	return show(v)
-}
-
-func figure3(v float64) string { return figure(round3(v)) }
 
 // ResultsFolder is the folder of results as a reader would type it, in the checkout.
 func (r *report) ResultsFolder() string { return filepath.ToSlash(r.cfg.Results) }

@@ -37,6 +37,10 @@ func synthetic(tb testing.TB, dir string, worse float64) {
 				fmt.Fprintf(&b, " %.4f ours-us/delivery %.4f bare-us/delivery", 1.5*base*v, 1.5*base)
 			case "BenchmarkOneAtATime":
 				fmt.Fprintf(&b, " %.4f ours-us/delivery %.4f bare-us/delivery", 7.8*base*v, 7.8*base)
+			case "BenchmarkLatency":
+				for i, p := range []string{"p50", "p90", "p99", "p99.9"} {
+					fmt.Fprintf(&b, " %.4f ours-%s-us %.4f bare-%s-us", 200*base*float64(i*i+1)*v, p, 200*base*float64(i*i+1), p)
+				}
 			case "BenchmarkIdle/connections=each":
 				fmt.Fprintf(&b, " %.4f ours-KB/stream %.4f bare-KB/stream", 66*v, 66.0)
 			case "BenchmarkIdle/connections=shared":
