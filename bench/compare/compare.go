@@ -171,7 +171,7 @@ func (t *Table) tooFew() int {
 	return n
 }
 
-// center is a median and how far it is certain.
+// center is a median and how far it is certain, at 95 %.
 func center(s benchmath.Summary, unit string) string {
-	return benchunit.Scale(s.Center, benchunit.ClassOf(unit)) + " " + s.PctRangeString()
+	return benchunit.Scale(s.Center, benchunit.ClassOf(unit)) + " ±" + s.PctRangeString()
 }

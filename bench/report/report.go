@@ -40,11 +40,14 @@ type Written struct {
 // left where it is.
 func Write(cfg Config) (*Written, error) {
 	set, err := result.ReadDir(cfg.Results)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		set = new(result.Set)
+	case err != nil:
 		return nil, err
 	}
 	if len(set.Runs)+len(set.Benchmarks) == 0 {
-		return nil, fmt.Errorf("%s has no results (*.json, *.txt): `%s` makes the first ones", cfg.Results, makeGoals)
+		return nil, fmt.Errorf("%s has no results (*.json, *.txt); the first ones are made by: %s", cfg.Results, makeGoals)
 	}
 	r, err := newReport(cfg, set)
 	if err != nil {

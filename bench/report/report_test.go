@@ -189,11 +189,13 @@ func TestWhatIsNotMeasuredSaysHowItIs(t *testing.T) {
 
 func TestNoResultsIsAnErrorThatNamesTheCommand(t *testing.T) {
 	cfg := config(t.TempDir())
-	if err := os.MkdirAll(cfg.Results, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Write(cfg); err == nil || !strings.Contains(err.Error(), cfg.Results) || !strings.Contains(err.Error(), "go test") {
-		t.Errorf("%v", err)
+	for range 2 { // without the folder, and with an empty one
+		if _, err := Write(cfg); err == nil || !strings.Contains(err.Error(), cfg.Results) || !strings.Contains(err.Error(), "go test") {
+			t.Errorf("%v", err)
+		}
+		if err := os.MkdirAll(cfg.Results, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
