@@ -46,8 +46,8 @@ func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerR
 	if !s.engine.Accepting() {
 		return engine.Ending{Reason: reasonShutdown}
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
-	o, err := parseOpening(md)
+	// Key by key: the whole would be a copy that lives as long as the stream.
+	o, err := parseOpening(func(key string) []string { return metadata.ValueFromIncomingContext(ctx, key) })
 	if err != nil {
 		s.log.Info("chat stream refused", "error", err)
 		return withStatus(chatpb.ReturnStatus_INVALID_PARAMETER_PASSED)
