@@ -12,9 +12,9 @@ import (
 )
 
 // audience is the subscribers of one server, and what has come to them. Messages
-// are numbered from 0 in the order in which they are published, by one publisher
-// on one connection, which is the order in which each subscriber has to get
-// them: so one that is missing, or comes twice, is seen at once.
+// are numbered from 0 in the order in which they are published. Where that is on
+// one connection each subscriber has to get them in that order: so one that is
+// missing, or comes twice, is seen at once.
 type audience struct {
 	seats []*seat
 	// published is how many messages have been given to the server.
@@ -91,17 +91,18 @@ func (a *audience) latencies() *hdrhistogram.Histogram {
 
 var errUnsent = errors.New("a message came that was not sent")
 
-// came takes the text of a message, which must be the next one's. It is not
-// counted yet.
-func (s *seat) came(text []byte) error {
+// came takes the text of a message, which must be the next one's if they are
+// published in order; otherwise the caller knows that it is. It is not counted
+// yet.
+func (s *seat) came(text []byte, inOrder bool) error {
 	now := clock()
 	number, due, err := readText(text)
 	switch {
 	case err != nil:
 		return err
-	case number != s.next:
+	case inOrder && number != s.next:
 		return fmt.Errorf("message %d came where %d should have", number, s.next)
-	case number >= s.audience.published.Load():
+	case max(number, s.next) >= s.audience.published.Load():
 		return errUnsent
 	}
 	s.next++

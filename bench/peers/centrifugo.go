@@ -17,20 +17,30 @@ import (
 // published to.
 const channel = "kitchen"
 
-// centrifugo is a Centrifugo with its memory engine; subscribers and publisher
-// are clients with protobuf over WebSocket.
+// centrifugo is a Centrifugo with its memory engine; subscribers are clients with
+// protobuf over WebSocket, and so is the publisher, unless there is an API.
 type centrifugo struct {
 	address   string
 	process   *process
 	sockets   []*webSocket
 	publisher *webSocket
 	commands  uint64
+	viaAPI    bool
+	api       *centrifugoAPI
 	audience  *audience
 	readers   sync.WaitGroup
 	out       []byte
 }
 
 func startCentrifugo(ctx context.Context, programs *programs, dir string) (peer, error) {
+	return startCentrifugoServer(ctx, programs, dir, false)
+}
+
+func startCentrifugoWithAPI(ctx context.Context, programs *programs, dir string) (peer, error) {
+	return startCentrifugoServer(ctx, programs, dir, true)
+}
+
+func startCentrifugoServer(ctx context.Context, programs *programs, dir string, viaAPI bool) (peer, error) {
 	address, port, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -47,7 +57,7 @@ func startCentrifugo(ctx context.Context, programs *programs, dir string) (peer,
 	if err != nil {
 		return nil, err
 	}
-	return &centrifugo{address: address, process: p}, nil
+	return &centrifugo{address: address, process: p, viaAPI: viaAPI}, nil
 }
 
 // centrifugoConfig has history and recovery on, so that a client that comes back
@@ -60,6 +70,7 @@ func centrifugoConfig(port int) any {
 		"log":         m{"level": "warn"},
 		"usage_stats": m{"disabled": true},
 		"debug":       m{"enabled": true},
+		"http_api":    m{"insecure": true}, // no key
 		"client":      m{"insecure": true}, // no tokens
 		"channel": m{"without_namespace": m{
 			"allow_subscribe_for_client": true,
@@ -89,6 +100,10 @@ func (c *centrifugo) subscribe(ctx context.Context, a *audience) error {
 		return nil
 	}); err != nil {
 		return err
+	}
+	if c.viaAPI {
+		c.api = newCentrifugoAPI(c.address, a.fail)
+		return nil
 	}
 	var err error
 	if c.publisher, err = c.dial(); err != nil {
@@ -157,7 +172,7 @@ func (c *centrifugo) read(w *webSocket, s *seat) {
 		for {
 			message, err := w.read()
 			if err == nil {
-				err = eachReply(message, func(b []byte) error { return centrifugoTake(w, s, b) })
+				err = eachReply(message, func(b []byte) error { return c.take(w, s, b) })
 			}
 			if s != nil {
 				s.counted()
@@ -173,7 +188,7 @@ func (c *centrifugo) read(w *webSocket, s *seat) {
 	})
 }
 
-func centrifugoTake(w *webSocket, s *seat, b []byte) error {
+func (c *centrifugo) take(w *webSocket, s *seat, b []byte) error {
 	r, err := parseReply(b)
 	switch {
 	case err != nil:
@@ -189,16 +204,22 @@ func centrifugoTake(w *webSocket, s *seat, b []byte) error {
 	case r.offset != uint64(s.next)+1:
 		return fmt.Errorf("offset %d came where %d should have", r.offset, s.next+1)
 	}
-	return s.came(r.data)
+	return s.came(r.data, !c.viaAPI)
 }
 
 func (c *centrifugo) publish(text []byte) error {
+	if c.viaAPI {
+		return c.api.publish(text)
+	}
 	c.commands++
 	c.out = appendCommand(c.out[:0], c.commands, fieldCommandPublish, publishRequest(channel, text))
 	return c.publisher.write(opBinary, c.out)
 }
 
 func (c *centrifugo) close() {
+	if c.api != nil {
+		c.api.close()
+	}
 	for _, w := range append(c.sockets, c.publisher) {
 		if w != nil {
 			w.close()

@@ -86,7 +86,7 @@ func (n *nats) subscribe(ctx context.Context, a *audience) error {
 		}
 		n.read(c, func(m natsMessage) error { // from now on: pings have to be answered
 			defer a.seats[i].counted()
-			return a.seats[i].came(m.payload)
+			return a.seats[i].came(m.payload, true)
 		})
 		return nil
 	}); err != nil {

@@ -62,8 +62,8 @@ func (k kind) openFor(tb testing.TB, n int) *stand {
 	return s
 }
 
-// eachPeer runs a benchmark of ours against each other server.
-func eachPeer(b *testing.B, run func(b *testing.B, other kind)) {
+// eachPeer runs a benchmark of ours against each of the others.
+func eachPeer(b *testing.B, others []kind, run func(b *testing.B, other kind)) {
 	for _, k := range others {
 		b.Run("peer="+k.name, func(b *testing.B) { run(b, k) })
 	}
@@ -125,7 +125,7 @@ func inTurns(b *testing.B, i int, ours, theirs *stand, run func(s *stand) (cost,
 // saturated compares the processor time of a delivery with so many messages
 // under way.
 func saturated(b *testing.B, window int, goals goals) {
-	eachPeer(b, func(b *testing.B, other kind) {
+	eachPeer(b, others, func(b *testing.B, other kind) {
 		ours, theirs := kindChatstream.openFor(b, *subscribers), other.openFor(b, *subscribers)
 		run := func(s *stand) (cost, error) { return s.saturate(b.Context(), window, *turn) }
 		inTurns(b, 0, ours, theirs, run) // warm
@@ -146,16 +146,20 @@ func saturated(b *testing.B, window int, goals goals) {
 
 // What a delivery costs the server when there is always more to send: up to 16
 // messages on their way.
-func BenchmarkPeerBacklog(b *testing.B) { saturated(b, 16, goals{kindCentrifugo.name: 0.25}) }
+func BenchmarkPeerBacklog(b *testing.B) {
+	saturated(b, 16, goals{kindCentrifugo.name: 0.25, kindCentrifugoAPI.name: 0.25})
+}
 
 // The same, one message at a time: the next is sent when everybody has the last.
-func BenchmarkPeerOneAtATime(b *testing.B) { saturated(b, 1, goals{kindCentrifugo.name: 0.90}) }
+func BenchmarkPeerOneAtATime(b *testing.B) {
+	saturated(b, 1, goals{kindCentrifugo.name: 0.90, kindCentrifugoAPI.name: 0.90})
+}
 
 // How long a delivery takes, from when its message was due to be sent, at half
 // of what each server can do: ours at half of ours, theirs at half of theirs. So
 // the rates are beside it. Where a server stores, the disk is part of it.
 func BenchmarkPeerLatency(b *testing.B) {
-	eachPeer(b, func(b *testing.B, other kind) {
+	eachPeer(b, others, func(b *testing.B, other kind) {
 		ours, theirs := kindChatstream.openFor(b, *subscribers), other.openFor(b, *subscribers)
 		half := map[*stand]float64{}
 		for _, s := range []*stand{ours, theirs} {
@@ -201,7 +205,7 @@ func BenchmarkPeerIdle(b *testing.B) {
 		}
 		return float64(grown) / 1024 / float64(*idle)
 	}
-	eachPeer(b, func(b *testing.B, other kind) {
+	eachPeer(b, othersIdle, func(b *testing.B, other kind) {
 		found := pairs{}
 		for b.Loop() {
 			a, c := weigh(b, kindChatstream), weigh(b, other)

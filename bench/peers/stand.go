@@ -38,14 +38,18 @@ type kind struct {
 }
 
 var (
-	kindChatstream = kind{"chatstream", openChatstream, weighChatstream}
-	kindCentrifugo = peerKind("centrifugo", startCentrifugo)
-	kindNATS       = peerKind("nats", startNATS)
-	kindJetStream  = peerKind("jetstream", startJetStream)
+	kindChatstream    = kind{"chatstream", openChatstream, weighChatstream}
+	kindCentrifugo    = peerKind("centrifugo", startCentrifugo)
+	kindCentrifugoAPI = peerKind("centrifugo-api", startCentrifugoWithAPI)
+	kindNATS          = peerKind("nats", startNATS)
+	kindJetStream     = peerKind("jetstream", startJetStream)
 )
 
-// others are those that ours is compared with.
-var others = []kind{kindCentrifugo, kindNATS, kindJetStream}
+// others are those that ours is compared with: while they work, and idle.
+var (
+	others     = []kind{kindCentrifugo, kindCentrifugoAPI, kindNATS, kindJetStream}
+	othersIdle = []kind{kindCentrifugo, kindNATS, kindJetStream}
+)
 
 // peerKind is the kind of the servers that start starts.
 func peerKind(name string, start func(context.Context, *programs, string) (peer, error)) kind {

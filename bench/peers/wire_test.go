@@ -252,7 +252,7 @@ func TestSeatNoticesWhatIsWrong(t *testing.T) {
 			a.published.Store(3)
 			var err error
 			for _, x := range test.texts {
-				if err = a.seats[0].came(x); err != nil {
+				if err = a.seats[0].came(x, true); err != nil {
 					break
 				}
 			}
@@ -278,7 +278,7 @@ func TestAudienceWaits(t *testing.T) {
 	for _, s := range a.seats {
 		go func() {
 			for i := range int64(messages) {
-				if err := s.came(appendText(nil, i, clock(), textSize)); err != nil {
+				if err := s.came(appendText(nil, i, clock(), textSize), true); err != nil {
 					a.fail(err)
 				}
 				if i%3 == 0 {
