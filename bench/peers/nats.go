@@ -70,7 +70,7 @@ func (n *nats) subscribe(ctx context.Context, a *audience) error {
 		return err
 	}
 	if n.stream {
-		if err := n.createStream(); err != nil {
+		if err := n.createStream(len(a.seats)); err != nil {
 			return err
 		}
 	}
@@ -101,17 +101,19 @@ func (n *nats) subscribe(ctx context.Context, a *audience) error {
 	return nil
 }
 
-// createStream makes the stream, in files and with one replica: what else there
-// is stays as it comes.
-func (n *nats) createStream() error {
+// createStream makes the stream, in files, with one replica, and for that many
+// consumers, since there may be 1 000 otherwise: what else there is stays as it
+// comes.
+func (n *nats) createStream(consumers int) error {
 	return natsRequest(n.publisher, "$JS.API.STREAM.CREATE."+channel, map[string]any{
-		"name":         channel,
-		"subjects":     []string{channel},
-		"storage":      "file",
-		"retention":    "limits",
-		"discard":      "old",
-		"num_replicas": 1,
-		"max_msgs":     100_000,
+		"name":          channel,
+		"subjects":      []string{channel},
+		"storage":       "file",
+		"retention":     "limits",
+		"discard":       "old",
+		"num_replicas":  1,
+		"max_msgs":      100_000,
+		"max_consumers": consumers,
 	})
 }
 
