@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -47,11 +49,28 @@ func Start(l net.Listener, stats func() any, log *slog.Logger) *Server {
 	return s
 }
 
-// process is what the runtime tells.
+// process is what the runtime and the operating system tell.
 type process struct {
+	CPU        time.Duration // used so far, in nanoseconds
+	Memory     int64         // resident, in bytes; 0 where it cannot be told
 	Goroutines int
 	Processors int
 	Go         string
+}
+
+func thisProcess() process {
+	p := process{Goroutines: runtime.NumGoroutine(), Processors: runtime.GOMAXPROCS(0), Go: runtime.Version()}
+	var use syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) == nil {
+		p.CPU = time.Duration(use.Utime.Nano() + use.Stime.Nano())
+	}
+	if raw, err := os.ReadFile("/proc/self/statm"); err == nil { // Linux
+		var size, resident int64
+		if n, _ := fmt.Sscan(string(raw), &size, &resident); n == 2 {
+			p.Memory = resident * int64(os.Getpagesize())
+		}
+	}
+	return p
 }
 
 func write(w http.ResponseWriter, stats any) {
@@ -61,7 +80,7 @@ func write(w http.ResponseWriter, stats any) {
 	err := encoder.Encode(struct {
 		Process process
 		Server  any
-	}{process{runtime.NumGoroutine(), runtime.GOMAXPROCS(0), runtime.Version()}, stats})
+	}{thisProcess(), stats})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}

@@ -50,13 +50,13 @@ func TestShowsProfilesAndCounters(t *testing.T) {
 	}
 	code, body := get("/debug/stats")
 	var shown struct {
-		Process struct{ Goroutines int }
+		Process struct{ CPU, Memory, Goroutines int64 }
 		Server  counters
 	}
 	if err := json.Unmarshal([]byte(body), &shown); err != nil || code != http.StatusOK {
 		t.Fatalf("%d, %v: %s", code, err, body)
 	}
-	if shown.Server.Streams != 7 || shown.Process.Goroutines == 0 {
+	if shown.Server.Streams != 7 || shown.Process.Goroutines == 0 || shown.Process.CPU == 0 {
 		t.Errorf("shown: %+v", shown)
 	}
 }
