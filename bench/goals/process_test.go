@@ -2,6 +2,8 @@ package goals
 
 import (
 	"bufio"
+	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/chatstream/chatstream/bench/load"
+	"github.com/chatstream/chatstream/bench/result"
 )
 
 // build makes the program of a package and returns its path.
@@ -41,6 +44,13 @@ var programs = sync.OnceValues(func() (p struct{ server, baseline string }, err 
 })
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() != "" {
+		if err := result.WriteHeader(context.Background(), os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
 	code := m.Run()
 	if p, err := programs(); err == nil {
 		os.RemoveAll(filepath.Dir(p.server))
