@@ -131,11 +131,16 @@ func start(tb testing.TB, name, program string, args ...string) server {
 	return server{load.Target{Address: ready[1]}, load.Process(cmd.Process.Pid), name, ready[2], stop}
 }
 
-// settledMemory is the resident memory after two collections of garbage.
-func (s server) settledMemory(tb testing.TB) int64 {
+// memory is the resident memory after a collection of garbage, and after what is
+// free has been given back to the operating system.
+func (s server) memory(tb testing.TB) (collected, returned int64) {
 	tb.Helper()
-	for range 2 {
-		r, err := http.Get("http://" + s.diagnostics + "/debug/pprof/heap?gc=1")
+	ask := func(method, path string) int64 {
+		request, err := http.NewRequestWithContext(tb.Context(), method, "http://"+s.diagnostics+path, nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		r, err := http.DefaultClient.Do(request)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -143,10 +148,13 @@ func (s server) settledMemory(tb testing.TB) int64 {
 			tb.Fatal(err)
 		}
 		r.Body.Close()
+		memory, err := s.Memory()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return memory
 	}
-	memory, err := s.Memory()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return memory
+	ask(http.MethodGet, "/debug/pprof/heap?gc=1")
+	collected = ask(http.MethodGet, "/debug/pprof/heap?gc=1")
+	return collected, ask(http.MethodPost, "/debug/gc")
 }

@@ -13,6 +13,7 @@ import (
 	"net/http/pprof"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -24,7 +25,10 @@ type Server struct {
 }
 
 // Start serves on l, which it owns from then on. stats returns the counters that
-// /debug/stats shows as JSON; it is called for each request, by many goroutines.
+// /debug/stats shows as JSON; it is called for each request, by many goroutines. A
+// POST to /debug/gc collects garbage and gives what is free back to the operating
+// system, which the runtime itself does late, if ever: what is resident afterwards
+// is what the server needs.
 // Serving that ends by itself is told to log: the server goes on without it.
 func Start(l net.Listener, stats func() any, log *slog.Logger) *Server {
 	mux := http.NewServeMux()
@@ -34,6 +38,7 @@ func Start(l net.Listener, stats func() any, log *slog.Logger) *Server {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("POST /debug/gc", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
 	mux.HandleFunc("GET /debug/stats", func(w http.ResponseWriter, _ *http.Request) { write(w, stats()) })
 	s := &Server{
 		// No WriteTimeout: a profile lasts as long as it is asked to.
