@@ -74,43 +74,6 @@ func up(h *hostedRoom) {
 	}
 }
 
-// What an event costs a member at fan-out, however many there are: the Swap, and
-// the push for those that did not know yet.
-func BenchmarkFanOut(b *testing.B) {
-	for _, n := range []int{10, 1000, 100_000} {
-		b.Run(fmt.Sprint("members=", n), func(b *testing.B) {
-			e := bench(b)
-			h, streams := members(e, n)
-			b.ReportAllocs()
-			for b.Loop() {
-				h.state.Seq++
-				up(h)
-				b.StopTimer() // the streams take it up
-				for _, s := range streams {
-					s.adopt()
-					for l := s.turn.ready.PopFront(); l != nil; l = s.turn.ready.PopFront() {
-						l.Owner().(*subscription).dirty.Store(false)
-					}
-				}
-				b.StartTimer()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/member")
-		})
-	}
-}
-
-// The same for members that have been told already: a busy room.
-func BenchmarkFanOutToThoseWhoKnow(b *testing.B) {
-	const n = 1000
-	h, _ := members(bench(b), n)
-	b.ReportAllocs()
-	for b.Loop() {
-		h.state.Seq++
-		up(h)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/member")
-}
-
 // An event is encoded once for all members, in both forms.
 func BenchmarkEncode(b *testing.B) {
 	e := textEvent(1, 0, "a message of an ordinary length, as people write them")
