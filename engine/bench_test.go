@@ -138,45 +138,13 @@ func BenchmarkTurn(b *testing.B) {
 	}
 }
 
-// A stream from its opening to its end, with one room.
-func BenchmarkOpenAndEnd(b *testing.B) {
-	log := newMemLog()
-	p, err := pool.New(pool.Config{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	e, err := New(b.Context(), log, p, Config{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	r := &rig{Engine: e, log: log}
-	r.benchRoom(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		var s *Stream
-		opened, ended := make(chan struct{}), make(chan struct{})
-		go func() {
-			e.Serve(context.Background(), Request{Account: account(0), Conn: &discardConn{}}, func(opening *Stream) { s = opening; close(opened) })
-			close(ended)
-		}()
-		<-opened
-		<-s.initialized
-		s.End(failed(0))
-		<-ended
-	}
-	b.StopTimer()
-	e.Close()
-	if err := p.Close(context.Background()); err != nil {
-		b.Error(err)
-	}
+// benchCreate and benchJoin are how an account comes to be in a room.
+func benchCreate(who int) room.Command {
+	return room.Create{Name: "n", Password: "p", Creator: account(who), CreatorName: "ada", CapUUID: nextUUID(), JoinUUID: nextUUID()}
 }
 
-func (r *rig) benchRoom(b *testing.B) {
-	b.Helper()
-	c := room.Create{Name: "n", Password: "p", Creator: account(0), CreatorName: "ada", CapUUID: nextUUID(), JoinUUID: nextUUID()}
-	if _, err := r.log.Append(b.Context(), roomA, opOf(c)); err != nil {
-		b.Fatal(err)
-	}
+func benchJoin(who int) room.Command {
+	return room.Join{UUID: nextUUID(), Account: account(who), Name: "n", Password: "p"}
 }
 
 // What must not grow with members or with messages: fan-out allocates nothing, and
