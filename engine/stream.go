@@ -21,7 +21,10 @@ import (
 // callback, a room that subscribes it. Once the handler has closed it nobody
 // enters any more, so that nothing is written, read or subscribed afterwards.
 type Stream struct {
-	slot   pool.Slot
+	// What fan-out writes of a stream with nothing to do, on one cache line.
+	slot  pool.Slot
+	inbox atomics.Inbox[producer]
+
 	engine *Engine
 	conn   Conn
 
@@ -37,8 +40,6 @@ type Stream struct {
 	// ending is the reason, set once by whoever is first; ended is closed then.
 	ending atomic.Pointer[Ending]
 	ended  chan struct{}
-
-	inbox atomics.Inbox[producer]
 
 	// initialized is closed once the stream's initialization has been written:
 	// the first Read starts then.
