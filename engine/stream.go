@@ -35,7 +35,7 @@ type Stream struct {
 	generation uint64
 
 	refs    atomics.RefCount
-	drained chan struct{} // closed when refs is closed and nobody is inside
+	drained chan struct{} // made by finish; closed when refs is closed and nobody is inside
 
 	// ending is the reason, set once by whoever is first; ended is closed then.
 	ending atomic.Pointer[Ending]
@@ -101,7 +101,6 @@ func newStream(e *Engine, r Request) *Stream {
 		account:      r.Account,
 		installation: r.Installation,
 		features:     r.Features,
-		drained:      make(chan struct{}),
 		ended:        make(chan struct{}),
 		initialized:  make(chan struct{}),
 		replySlots:   make(chan struct{}, e.cfg.Replies),
