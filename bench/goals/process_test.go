@@ -30,32 +30,37 @@ func build(dir, pkg string) (string, error) {
 	return path, nil
 }
 
-// programs are built once for all benchmarks.
+// programDir is where programs are built; TestMain makes and removes it.
+var programDir string
+
+// programs are built once for all benchmarks, when the first one needs them.
 var programs = sync.OnceValues(func() (p struct{ server, baseline string }, err error) {
-	dir, err := os.MkdirTemp("", "goals")
-	if err != nil {
+	if p.server, err = build(programDir, "cmd/chatstream"); err != nil {
 		return p, err
 	}
-	if p.server, err = build(dir, "cmd/chatstream"); err != nil {
-		return p, err
-	}
-	p.baseline, err = build(dir, "bench/baseline")
+	p.baseline, err = build(programDir, "bench/baseline")
 	return p, err
 })
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
 	if flag.Lookup("test.bench").Value.String() != "" {
 		if err := result.WriteHeader(context.Background(), os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			return 1
 		}
 	}
-	code := m.Run()
-	if p, err := programs(); err == nil {
-		os.RemoveAll(filepath.Dir(p.server))
+	var err error
+	if programDir, err = os.MkdirTemp("", "goals"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	os.Exit(code)
+	defer os.RemoveAll(programDir)
+	return m.Run()
 }
 
 // server is a process under load.
