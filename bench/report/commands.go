@@ -9,9 +9,13 @@ var (
 	makePeers = "(cd bench/peers && go test ./... -run '^$' -bench . -count 6 -timeout 3h) > bench/results/peers.txt"
 )
 
+// makeScenario needs a server that has been started for it: startServer.
 func makeScenario(name string) string {
-	return "go run ./cmd/chatstream bench " + name + " --help"
+	return "bin/chatstream bench " + name + " --diagnostics 127.0.0.1:6060 --out bench/results"
 }
+
+// startServer starts a server to be measured: hashing passwords costs little there.
+const startServer = "bin/chatstream serve --data /dev/shm/load --diagnostics 127.0.0.1:6060 --argon2-time 1 --argon2-memory 64 &"
 
 // goalBenchmarks are the benchmarks that the goals are judged by and that are in this
 // module.

@@ -17,7 +17,7 @@ import (
 
 // worked_example.md is optional: a pattern may match more than what is there.
 //
-//go:embed *.md
+//go:embed *.md *.tmpl
 var texts embed.FS
 
 // Config says where a report is from and where it goes.
@@ -147,7 +147,7 @@ func link(from, to string) (string, error) {
 
 // markdown is the text. It draws the charts as it comes to them.
 func (r *report) markdown() ([]byte, error) {
-	t, err := template.ParseFS(texts, "benchmarks.md")
+	t, err := template.ParseFS(texts, "benchmarks.md.tmpl")
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the report's frame: %w", err)
 	}

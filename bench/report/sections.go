@@ -239,7 +239,7 @@ func (r *report) Scenarios() (string, error) {
 			}
 		}
 		if len(runs) == 0 {
-			b.WriteString(missing(makeScenario(scenario.name)) + "\n")
+			b.WriteString(missing(startServer+"\n"+makeScenario(scenario.name)) + "\n")
 			continue
 		}
 		b.WriteString(scenarioTable(runs) + "\n")
@@ -277,7 +277,7 @@ func (r *report) MakeGoals() string { return makeGoals }
 func (r *report) MakePeers() string { return makePeers }
 func (r *report) MakeLocks() string { return makeLocks }
 func (r *report) MakeScenarios() []string {
-	var all []string
+	all := []string{startServer}
 	for _, s := range scenarios {
 		all = append(all, makeScenario(s.name))
 	}
