@@ -29,22 +29,34 @@ type chatService struct {
 // StreamChatRPC serves one chat stream. Its status is always OK: why it ended
 // stands in the trailing metadata.
 func (s chatService) StreamChatRPC(stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse]) error {
-	stream.SetTrailer(trailer(s.chat(stream)))
+	ctx := stream.Context()
+	// Elements are shared by all receivers: compressing them would be done for
+	// each anew, and would give back their buffers at once instead of when they
+	// have been written.
+	if err := grpc.SetSendCompressor(ctx, "identity"); err != nil {
+		s.log.Debug("cannot turn compression off", "error", err)
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	c := newConn(stream)
+	stream.SetTrailer(trailer(s.chat(ctx, md, c, func(open *engine.Stream) {
+		s.readers.Go(func() { s.read(ctx, stream, open) })
+	})))
+	s.conns.ended(connOf(ctx), c)
 	return nil
 }
 
-func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse]) (why engine.Ending) {
+// chat runs one chat stream over c, from its metadata to its end. read is to see
+// to it that the stream is told what its client says.
+func (s chatService) chat(ctx context.Context, md metadata.MD, c engine.Conn, read func(*engine.Stream)) (why engine.Ending) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("panic in a chat stream", "panic", v, "stack", string(debug.Stack()))
 			why = withStatus(chatpb.ReturnStatus_LG_ERROR)
 		}
 	}()
-	ctx := stream.Context()
 	if !s.engine.Accepting() {
 		return engine.Ending{Reason: reasonShutdown}
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
 	o, err := parseOpening(md)
 	if err != nil {
 		s.log.Info("chat stream refused", "error", err)
@@ -54,14 +66,6 @@ func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerR
 	if status != chatpb.ReturnStatus_SUCCESS {
 		return withStatus(status)
 	}
-	// Elements are shared by all receivers: compressing them would be done for
-	// each anew, and would give back their buffers at once instead of when they
-	// have been written.
-	if err := grpc.SetSendCompressor(ctx, "identity"); err != nil {
-		s.log.Debug("cannot turn compression off", "error", err)
-	}
-	c := newConn(stream)
-	defer s.conns.ended(ctx, c)
 	return s.engine.Serve(ctx, engine.Request{
 		Account:      account.ID,
 		Installation: o.login.GetInstallationId(),
@@ -69,12 +73,12 @@ func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerR
 		Features:     o.features,
 		Conn:         c,
 	}, func(open *engine.Stream) {
-		// A logout or another login since the check found no stream to end, so
-		// it is looked for once more now that there is one.
+		// A logout or another login since the check found no stream to end, so it is
+		// looked for once more now that there is one.
 		if _, status := s.accounts.Check(ctx, o.login); status != chatpb.ReturnStatus_SUCCESS {
 			open.End(withStatus(status))
 		}
-		s.readers.Go(func() { s.read(ctx, stream, open) })
+		read(open)
 	})
 }
 
