@@ -28,11 +28,11 @@ const cacheLine = 64
 // When not: one consumer that can take all at once ([Inbox] is cheaper, and gives the batch); thousands of goroutines
 // that do nothing but push and pop (shard).
 type Queue[T any] struct {
-	lock        SpinLock
 	first, last *Link[T]
 	// length is changed under the lock and read without it. It shares the line of the lock on purpose: whoever changes it
 	// has the line already.
 	length atomic.Int64
+	lock   SpinLock // last, as what it counts is seldom touched
 	// A queue is written by every core, and what lies behind it (flags that are only read, other counters) must not be
 	// dragged to and fro with it. A whole line, as Go aligns to words only; what lies before is for who embeds it.
 	_ [cacheLine]byte
@@ -69,6 +69,11 @@ func (q *Queue[T]) Pop() *Link[T] {
 	}
 	q.lock.Unlock()
 	return l
+}
+
+// Waits is what waiting for q's lock has cost so far. It takes the lock: for a page that is looked at now and then.
+func (q *Queue[T]) Waits() Waits {
+	return q.lock.Waits()
 }
 
 // Len is the number of links in q at this moment: one load.

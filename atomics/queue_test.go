@@ -263,7 +263,7 @@ func TestQueueAllocatesNothing(t *testing.T) {
 // What lies behind a queue shares no cache line with it, wherever it begins.
 func TestQueueKeepsItsNeighbourOffItsCacheLine(t *testing.T) {
 	var q Queue[*letter]
-	end := unsafe.Offsetof(q.length) + unsafe.Sizeof(q.length)
+	end := unsafe.Offsetof(q.lock) + unsafe.Sizeof(q.lock)
 	if unsafe.Sizeof(q)-end < cacheLine {
 		t.Errorf("%d bytes between the last field and the neighbour", unsafe.Sizeof(q)-end)
 	}

@@ -1,6 +1,8 @@
 package engine
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+)
 
 // counters count what the engine does. They say nothing about order.
 type counters struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,8 +135,8 @@ func New(ctx context.Context, log store.Log, p *pool.Pool, cfg Config) (*Engine,
 	run, stop := context.WithCancel(context.Background())
 	e.stop = stop
 	e.accepting.Store(true)
-	e.running.Go(func() { e.feed.run(run) })
-	e.running.Go(func() { e.sweep(run) })
+	e.running.Go(func() { pprof.Do(run, pprof.Labels("role", "feed"), e.feed.run) })
+	e.running.Go(func() { pprof.Do(run, pprof.Labels("role", "sweeper"), e.sweep) })
 	return e, nil
 }
 

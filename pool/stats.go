@@ -1,5 +1,7 @@
 package pool
 
+import "github.com/chatstream/chatstream/atomics"
+
 // Stats is what a pool has done and is doing. Each number is exact; they are not taken at one instant.
 type Stats struct {
 	Runners     int    // runners that live
@@ -16,6 +18,11 @@ type Stats struct {
 	JobsDone      uint64 // jobs ended, in whatever way
 	JobsRefused   uint64 // jobs not accepted, with ErrBusy
 	JobPanics     uint64
+
+	// What waiting for the two locks of the pool has cost: those around the splice of the run queue, and of the queue of
+	// jobs. There is no other spin lock in a server.
+	RunQueueLock atomics.Waits
+	JobQueueLock atomics.Waits
 }
 
 // Stats returns the numbers of this moment.
@@ -33,6 +40,9 @@ func (p *Pool) Stats() Stats {
 		JobsDone:    p.workers.done.Load(),
 		JobsRefused: p.workers.refused.Load(),
 		JobPanics:   p.workers.panics.Load(),
+
+		RunQueueLock: p.runners.queue.Waits(),
+		JobQueueLock: p.workers.queue.Waits(),
 	}
 	// Read after JobsDone and JobsWaiting, so that what is submitted is at least what is done and no difference is negative.
 	s.JobsRunning = max(0, int(p.workers.outstanding.Load())-s.JobsWaiting)

@@ -153,7 +153,8 @@ func drain(client grpc.BidiStreamingClient[streampb.ChatToServerRequest, streamp
 }
 
 // TestNoCreditIsLost sends much more than the quota to a client that reads, with
-// credit alone deciding when: if a completion were lost, it would not end.
+// credit alone deciding when: if a completion were lost, it would not end. Nor
+// may more be completed than was sent: that would be credit for nothing.
 func TestNoCreditIsLost(t *testing.T) {
 	const responses, each = 5_000, 20
 	address := serveRaw(t, func(stream grpc.ServerStream) error {
@@ -162,6 +163,9 @@ func TestNoCreditIsLost(t *testing.T) {
 		c.Bind(func() { woken <- struct{}{} })
 		r := responseOf(t, each, "00000000-0000-0000-0000-000000000000")
 		for sent := 0; sent < responses; {
+			if c.Passed() > c.Sent() {
+				return fmt.Errorf("%d bytes have passed, of %d that were sent", c.Passed(), c.Sent())
+			}
 			if !c.Credit() {
 				select {
 				case <-woken:
@@ -179,7 +183,8 @@ func TestNoCreditIsLost(t *testing.T) {
 	})
 	client, _ := openRaw(t, address)
 	if n := drain(client); n != responses*each {
-		t.Errorf("received %d of %d", n, responses*each)
+		_, err := client.Recv()
+		t.Errorf("received %d of %d: %v", n, responses*each, err)
 	}
 }
 

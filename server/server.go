@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"runtime/pprof"
 	"sync"
 	"time"
 
@@ -43,6 +44,8 @@ type Server struct {
 	health    *health.Server
 	commands  *gate
 	conns     *connections
+	// roles label the goroutines of chat streams for profiles.
+	roles struct{ handler, reader context.Context }
 	// serving ends when only farewells are left to be said.
 	serving    context.Context
 	endServing context.CancelFunc
@@ -58,6 +61,7 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate(), conns: newConnections()}
 
+	s.roles.handler, s.roles.reader = role("stream handler"), role("stream reader")
 	s.serving, s.endServing = context.WithCancel(context.Background())
 
 	cfg.Pool.Logger = cfg.Logger
@@ -129,8 +133,17 @@ func (s *Server) options() []grpc.ServerOption {
 // HTTP/2.
 const handshakeTimeout = 20 * time.Second
 
-// Serve accepts connections on l until Shutdown.
+// role labels goroutines for profiles.
+func role(name string) context.Context {
+	return pprof.WithLabels(context.Background(), pprof.Labels("role", name))
+}
+
+// Serve accepts connections on l until Shutdown. It labels its goroutine while it
+// runs.
 func (s *Server) Serve(l net.Listener) error {
+	// What grpc-go starts from here inherits the label: connections and handlers.
+	defer pprof.SetGoroutineLabels(context.Background())
+	pprof.SetGoroutineLabels(role("transport"))
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
 	if err := s.transport.Serve(s.conns.listen(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve: %w", err)
@@ -138,8 +151,15 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Engine is the server's engine, for diagnostics.
-func (s *Server) Engine() *engine.Engine { return s.engine }
+// Stats are a server's counters: of its engine, and of the pool that gives the
+// engine its turns.
+type Stats struct {
+	Engine engine.Stats
+	Pool   pool.Stats
+}
+
+// Stats returns the counters, each by itself: they are not a snapshot.
+func (s *Server) Stats() Stats { return Stats{s.engine.Stats(), s.pool.Stats()} }
 
 // Shutdown ends the server in order: not ready; no new streams (they are told
 // SERVER_SHUTTING_DOWN) and no new commands; commands under way end; what is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime/debug"
+	"runtime/pprof"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -54,6 +55,7 @@ func (s chatService) chat(ctx context.Context, md metadata.MD, c engine.Conn, re
 			why = withStatus(chatpb.ReturnStatus_LG_ERROR)
 		}
 	}()
+	pprof.SetGoroutineLabels(s.roles.handler)
 	if !s.engine.Accepting() {
 		return engine.Ending{Reason: reasonShutdown}
 	}
@@ -85,6 +87,7 @@ func (s chatService) chat(ctx context.Context, md metadata.MD, c engine.Conn, re
 // read is the stream's one reader. It starts a Read when the engine allows it,
 // and ends when the handler has returned, at the latest.
 func (s chatService) read(ctx context.Context, stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse], open *engine.Stream) {
+	pprof.SetGoroutineLabels(s.roles.reader)
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("panic in a chat stream's reader", "panic", v, "stack", string(debug.Stack()))

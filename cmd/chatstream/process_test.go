@@ -12,8 +12,10 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +37,7 @@ import (
 	"github.com/chatstream/chatstream/proto/chatstreampb"
 	"github.com/chatstream/chatstream/proto/loadpb"
 	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/server"
 )
 
 // TestCannotStart: whatever makes it impossible to serve is told in one line,
@@ -74,6 +77,8 @@ func TestCannotStart(t *testing.T) {
 		"key without certificate": {args: []string{"--tls-key=" + key}, says: "tls-cert"},
 		"no certificate":          {args: []string{"--tls-cert=" + file, "--tls-key=" + key}, says: ""},
 		"certificate is missing":  {args: []string{"--tls-cert=" + cert + ".no", "--tls-key=" + key}, says: cert + ".no"},
+		"diagnostics everywhere":  {args: []string{"--diagnostics=:0"}, says: "--diagnostics :0 is beyond loopback"},
+		"diagnostics are taken":   {args: []string{"--diagnostics=" + taken.Addr().String()}, says: taken.Addr().String()},
 		"no time for a stream":    {args: []string{"--stream-lifetime=-1s"}, says: "lifetime"},
 		"no time for a token":     {args: []string{"--token-lifetime=-1s"}, says: "lifetime"},
 	} {
@@ -140,6 +145,48 @@ func TestReadyLine(t *testing.T) {
 	}
 	if want := fmt.Sprintf("ready grpc=%s store=embedded:%s\n", p.addr, dir); p.stdout.String() != want {
 		t.Errorf("standard output %q, want %q", p.stdout.String(), want)
+	}
+}
+
+// TestDiagnostics: the ready line says where they are, they show the counters of
+// the server and its goroutines by what they do, and they end with the server.
+func TestDiagnostics(t *testing.T) {
+	noLeaks(t)
+	p := serve(t, "--diagnostics=127.0.0.1:0")
+	_, address, found := strings.Cut(strings.TrimSpace(p.stdout.String()), " diagnostics=")
+	if !found {
+		t.Fatalf("standard output %q", p.stdout.String())
+	}
+	get := func(path string) string {
+		t.Helper()
+		r, err := http.Get("http://" + address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s, %v", path, r.Status, err)
+		}
+		return string(body)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	dial(t, p.addr).signUp(t).open(t).initial()
+	var shown struct{ Server server.Stats }
+	if err := json.Unmarshal([]byte(get("/debug/stats")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	if shown.Server.Engine.Streams != 1 || shown.Server.Pool.Turns == 0 {
+		t.Errorf("with one stream: %+v", shown.Server)
+	}
+	goroutines := get("/debug/pprof/goroutine?debug=1")
+	for _, role := range []string{"runner", "feed", "sweeper", "committer", "transport", "stream handler", "stream reader"} {
+		if !strings.Contains(goroutines, fmt.Sprintf(`"role":%q`, role)) {
+			t.Errorf("no goroutine is labelled %s", role)
+		}
+	}
+	if code := stop(p); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 

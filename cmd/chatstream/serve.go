@@ -16,6 +16,7 @@ import (
 	"github.com/chatstream/chatstream/pool"
 	"github.com/chatstream/chatstream/server"
 	"github.com/chatstream/chatstream/server/accounts"
+	"github.com/chatstream/chatstream/server/diagnostics"
 	"github.com/chatstream/chatstream/store/embedded"
 )
 
@@ -30,6 +31,8 @@ type serveCmd struct {
 	StreamLifetime time.Duration `default:"30m" help:"How long a chat stream lives unless it is refreshed (${default})."`
 	TokenLifetime  time.Duration `default:"30m" help:"How long a login is valid (${default})."`
 	DrainTimeout   time.Duration `default:"10s" help:"How long a shutdown waits for clients (${default})."`
+
+	Diagnostics string `placeholder:"HOST:PORT" help:"Address to serve profiles (/debug/pprof/) and counters (/debug/stats) on, over plain HTTP; loopback unless --insecure."`
 
 	LogLevel  slog.Level `default:"info" help:"debug, info, warn or error (${default})."`
 	LogFormat string     `default:"text" enum:"text,json" help:"text or json (${default})."`
@@ -53,6 +56,8 @@ type limits struct {
 	MaxStreams     uint32        `default:"100" help:"RPCs at once on one connection (${default})."`
 	MaxIdle        time.Duration `default:"15m" help:"How long a connection without RPCs stays (${default})."`
 	CommandTimeout time.Duration `default:"30s" help:"Bound of every RPC but the chat stream (${default})."`
+	Argon2Time     uint32        `name:"argon2-time" default:"2" help:"Passes of argon2id over the passwords of new accounts (${default})."`
+	Argon2Memory   uint32        `name:"argon2-memory" default:"19456" placeholder:"KIB" help:"Memory of argon2id for the passwords of new accounts, in KiB (${default})."`
 	CacheBytes     int64         `default:"134217728" help:"Bytes of the store's block cache (${default})."`
 }
 
@@ -81,9 +86,18 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return errors.Join(&exitError{code: exitUsage, err: err}, listener.Close(), st.Close())
 	}
+	ready := fmt.Sprintf("ready grpc=%s store=embedded:%s", listener.Addr(), c.Data)
+	shown, closeDiagnostics, err := c.diagnose(s, log)
+	if err != nil {
+		return errors.Join(&exitError{code: exitUsage, err: err}, s.Shutdown(ctx), listener.Close(), st.Close())
+	}
+	defer closeDiagnostics()
+	if shown != "" {
+		ready += " diagnostics=" + shown
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
-	fmt.Fprintf(std.Out, "ready grpc=%s store=embedded:%s\n", listener.Addr(), c.Data)
+	fmt.Fprintln(std.Out, ready)
 
 	select {
 	case sig := <-signals:
@@ -113,6 +127,27 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	<-served
 	log.Info("shut down")
 	return nil
+}
+
+// diagnose serves diagnostics if they are asked for, and returns where. stop ends
+// that.
+func (c *serveCmd) diagnose(s *server.Server, log *slog.Logger) (address string, stop func(), err error) {
+	if c.Diagnostics == "" {
+		return "", func() {}, nil
+	}
+	if !loopback(c.Diagnostics) && !c.Insecure {
+		return "", nil, fmt.Errorf("--diagnostics %s is beyond loopback, and shows the server's inside to everybody there: give a loopback address, or --insecure", c.Diagnostics)
+	}
+	l, err := net.Listen("tcp", c.Diagnostics)
+	if err != nil {
+		return "", nil, fmt.Errorf("cannot serve diagnostics on %s: %w", c.Diagnostics, err)
+	}
+	d := diagnostics.Start(l, func() any { return s.Stats() }, log)
+	return l.Addr().String(), func() {
+		if err := d.Close(); err != nil {
+			log.Warn("diagnostics did not end in order", "error", err)
+		}
+	}, nil
 }
 
 func (c *serveCmd) logger(std stdio) *slog.Logger {
@@ -158,7 +193,7 @@ func (c *serveCmd) config(log *slog.Logger, secure *tls.Config) server.Config {
 			StallPatience: l.StallTimeout, GapPatience: l.GapPatience, BookmarkEvery: l.BookmarkEvery, Replies: l.Replies, StoreTimeout: l.StoreTimeout,
 		},
 		Pool:     pool.Config{Runners: l.Runners, Workers: l.Workers},
-		Accounts: accounts.Config{TokenLifetime: c.TokenLifetime},
+		Accounts: accounts.Config{TokenLifetime: c.TokenLifetime, Argon2: accounts.Argon2{Time: l.Argon2Time, MemoryKiB: l.Argon2Memory}},
 		TLS:      secure, MaxMetadata: l.MaxMetadata, MaxMessage: l.MaxMessage, MaxStreams: l.MaxStreams,
 		MaxIdle: l.MaxIdle, CommandTimeout: l.CommandTimeout, Logger: log,
 	}

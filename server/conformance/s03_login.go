@@ -466,10 +466,10 @@ func refusedLoginDisturbsNobody(t *testing.T, h *harness) {
 	wrong := *u
 	wrong.token = someOID()
 	wantOpening(t, u, wrong.metadata(), wrongToken)
-	if n := v.Engine().Streams(); n != 1 {
+	if n := v.Stats().Engine.Streams; n != 1 {
 		t.Errorf("%d streams", n)
 	}
-	if n := v.Engine().Stats().StreamsOpened; n != 1 {
+	if n := v.Stats().Engine.StreamsOpened; n != 1 {
 		t.Errorf("%d streams have begun", n)
 	}
 	s.close()

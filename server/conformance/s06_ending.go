@@ -127,7 +127,7 @@ func everyEndCounted(t *testing.T, h *harness) {
 	}
 	v.awaitStreams(t, 0)
 	eventually(t, "all streams have ended", func() bool {
-		s := v.Engine().Stats()
+		s := v.Stats().Engine
 		return s.StreamsOpened == s.StreamsFinished
 	})
 }
@@ -193,7 +193,7 @@ func nothingBehind(t *testing.T, h *harness) {
 		admin.say(t, r, "x")
 	}
 	v.awaitStreams(t, 0)
-	eventually(t, "no room is left in the server", func() bool { return v.Engine().Stats().Rooms == 0 })
+	eventually(t, "no room is left in the server", func() bool { return v.Stats().Engine.Rooms == 0 })
 	s := u.openLive(t)
 	r := admin.create(t, "one more")
 	j := u.join(t, r)

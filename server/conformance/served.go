@@ -115,7 +115,7 @@ func (v *served) stop() {
 			v.t.Errorf("shutdown: %v", err)
 		}
 		v.served.Wait()
-		if s := v.Engine().Stats(); s.StreamsOpened != s.StreamsFinished || s.Streams != 0 {
+		if s := v.Stats().Engine; s.StreamsOpened != s.StreamsFinished || s.Streams != 0 {
 			v.t.Errorf("%d streams began, %d ended, %d are left", s.StreamsOpened, s.StreamsFinished, s.Streams)
 		}
 	})
@@ -125,10 +125,10 @@ func (v *served) stop() {
 func (v *served) awaitStreams(t testing.TB, n int) {
 	t.Helper()
 	late := time.After(patience)
-	for v.Engine().Streams() != n {
+	for v.Stats().Engine.Streams != n {
 		select {
 		case <-late:
-			t.Fatalf("the server has %d open streams, want %d", v.Engine().Streams(), n)
+			t.Fatalf("the server has %d open streams, want %d", v.Stats().Engine.Streams, n)
 		case <-time.After(2 * time.Millisecond):
 		}
 	}

@@ -1,11 +1,13 @@
 package embedded
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"runtime/pprof"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -61,7 +63,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s.views.publish(s.db, 0)
 	s.guard.armed.Store(true)
-	go s.commitLoop()
+	go pprof.Do(context.Background(), pprof.Labels("role", "committer"), func(context.Context) { s.commitLoop() })
 	return s, nil
 }
 

@@ -1,0 +1,186 @@
+package goals
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/chatstream/chatstream/bench/load"
+)
+
+const (
+	streams  = 1000
+	textSize = 200
+	// window is how many messages are under way in a saturated run.
+	window   = 16
+	duration = 2 * time.Second
+	warmUp   = 500 * time.Millisecond
+)
+
+// side is one of the two that are compared.
+type side struct {
+	server
+	*load.Fanout
+}
+
+// pair is ours and the reference, each with its streams.
+func pair(b *testing.B, n, conns int) (first, reference side) {
+	b.Helper()
+	sides := make([]side, 2)
+	for i, s := range []server{ours(b, dataDir(b)), bare(b)} {
+		f, err := load.OpenFanout(b.Context(), s.Target, n, conns, nil)
+		if err != nil {
+			b.Fatalf("%s: %v", s.name, err)
+		}
+		b.Cleanup(f.Close)
+		sides[i] = side{s, f}
+	}
+	return sides[0], sides[1]
+}
+
+// cost runs load and returns the server's processor time per delivery.
+func (s side) cost(b *testing.B, run func(context.Context) (load.Sample, error)) (time.Duration, load.Sample) {
+	b.Helper()
+	before, err := s.CPU()
+	if err != nil {
+		b.Fatal(err)
+	}
+	sample, err := run(b.Context())
+	if err != nil {
+		b.Fatalf("%s: %v", s.name, err)
+	}
+	if err := sample.Check(); err != nil {
+		b.Fatalf("%s: %v", s.name, err)
+	}
+	after, err := s.CPU()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return (after - before) / time.Duration(sample.Deliveries), sample
+}
+
+// saturated measures the cost of a delivery on both sides, in turns, with so
+// many messages under way.
+func saturated(b *testing.B, window int) {
+	ours, bare := pair(b, streams, 0)
+	run := func(s side, d time.Duration) (time.Duration, load.Sample) {
+		return s.cost(b, func(ctx context.Context) (load.Sample, error) { return s.Backlog(ctx, window, textSize, d) })
+	}
+	run(ours, warmUp)
+	run(bare, warmUp)
+	var a, c time.Duration
+	var rateA, rateC float64
+	for b.Loop() {
+		for _, s := range []side{ours, bare, bare, ours} {
+			cost, sample := run(s, duration/2)
+			rate := float64(sample.Deliveries) / sample.Elapsed.Seconds()
+			if s.Fanout == ours.Fanout {
+				a, rateA = a+cost, rateA+rate
+			} else {
+				c, rateC = c+cost, rateC+rate
+			}
+		}
+	}
+	n := float64(2 * b.N)
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(a.Nanoseconds())/1e3/n, "ours-us/delivery")
+	b.ReportMetric(float64(c.Nanoseconds())/1e3/n, "bare-us/delivery")
+	b.ReportMetric(rateA/n, "ours-deliveries/s")
+	b.ReportMetric(rateC/n, "bare-deliveries/s")
+	b.ReportMetric(float64(a)/float64(c), "ratio")
+}
+
+// What a delivery costs the server's process when there is always more to send:
+// up to 16 messages under way to 1 000 streams on 1 000 connections.
+func BenchmarkBacklog(b *testing.B) { saturated(b, window) }
+
+// The same, one message at a time: the next is sent when everybody has the last.
+func BenchmarkOneAtATime(b *testing.B) { saturated(b, 1) }
+
+// paced sends at a fixed rate for d and returns what was seen.
+func (s side) paced(b *testing.B, rate float64, d time.Duration) load.Sample {
+	b.Helper()
+	sample, err := s.Paced(b.Context(), rate, textSize, d)
+	if err != nil {
+		b.Fatalf("%s: %v", s.name, err)
+	}
+	if err := sample.Check(); err != nil {
+		b.Fatalf("%s: %v", s.name, err)
+	}
+	return sample
+}
+
+// saturation is how many messages a second the slower side brings to everybody.
+func saturation(b *testing.B, sides ...side) float64 {
+	b.Helper()
+	var slowest float64
+	for _, s := range sides {
+		_, sample := s.cost(b, func(ctx context.Context) (load.Sample, error) { return s.Backlog(ctx, window, textSize, time.Second) })
+		rate := float64(sample.Sent) / sample.Elapsed.Seconds()
+		if slowest == 0 || rate < slowest {
+			slowest = rate
+		}
+	}
+	return slowest
+}
+
+// How long after a message is due everybody has it, at half of the rate at which
+// the slower of the two is saturated. Ours stores it durably in that time.
+func BenchmarkLatency(b *testing.B) {
+	ours, bare := pair(b, streams, 0)
+	compareLatency(b, ours, bare, "bare", saturation(b, ours, bare)/2)
+}
+
+// compareLatency measures both at rate messages a second, in turns, and reports
+// the first one's p99 by the other's.
+func compareLatency(b *testing.B, first, other side, name string, rate float64) {
+	b.Helper()
+	first.paced(b, rate, warmUp)
+	other.paced(b, rate, warmUp)
+	of, oo := load.NewHistogram(), load.NewHistogram()
+	for b.Loop() {
+		for _, s := range []side{first, other, other, first} {
+			sample := s.paced(b, rate, duration/2)
+			if s.Fanout == first.Fanout {
+				of.Merge(sample.Latency)
+			} else {
+				oo.Merge(sample.Latency)
+			}
+		}
+	}
+	ms := func(ns int64) float64 { return float64(ns) / 1e6 }
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(rate, "messages/s")
+	for _, q := range []float64{50, 99, 99.9} {
+		b.ReportMetric(ms(of.ValueAtQuantile(q)), fmt.Sprintf("ours-p%v-ms", q))
+		b.ReportMetric(ms(oo.ValueAtQuantile(q)), fmt.Sprintf("%s-p%v-ms", name, q))
+	}
+	b.ReportMetric(float64(of.ValueAtQuantile(99))/float64(oo.ValueAtQuantile(99)), "p99-ratio")
+}
+
+// Whether clients that never read hold up those that do: the latency of 50
+// streams beside 400 whose quota is full and that are parked, and beside none. At
+// half of the rate at which the 50 are saturated.
+func BenchmarkStalled(b *testing.B) {
+	const healthy, deaf = 50, 400
+	sides := make([]side, 2)
+	for i := range sides {
+		s := ours(b, dataDir(b), "--stall-timeout=1h")
+		f, err := load.OpenFanout(b.Context(), s.Target, healthy, 0, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(f.Close)
+		sides[i] = side{s, f}
+	}
+	beside, alone := sides[0], sides[1]
+	if err := beside.AddDeaf(b.Context(), deaf); err != nil {
+		b.Fatal(err)
+	}
+	// Until their quota is full: they take 64 KiB each, and grpc-go as much.
+	if _, err := beside.Backlog(b.Context(), window, textSize, duration); err != nil {
+		b.Fatal(err)
+	}
+	compareLatency(b, beside, alone, "alone", saturation(b, alone)/2)
+}
