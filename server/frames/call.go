@@ -72,6 +72,9 @@ func (c *call) serve(s *Server, r *request) {
 		Proto: "HTTP/2.0", ProtoMajor: 2, Header: header, Body: body{c}, ContentLength: -1,
 		RemoteAddr: c.conn.net.RemoteAddr().String(),
 	}).WithContext(c.ctx))
+	if c.header.Get("Content-Type") == "" { // grpc-go has given it up before it said anything
+		c.header.Set("Content-Type", "application/grpc")
+	}
 	c.Flush()
 	c.finish(c.trailer())
 }

@@ -139,11 +139,13 @@ func connect(t testing.TB, address string, settings ...http2.Setting) *peer {
 	p := &peer{t: t, Conn: c, Framer: http2.NewFramer(c, c)}
 	p.Framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	p.Framer.AllowIllegalWrites = true
-	p.encoder = hpack.NewEncoder(&p.headers)
+	p.init()
 	p.must(io.WriteString(c, http2.ClientPreface))
 	p.ok(p.WriteSettings(settings...))
 	return p
 }
+
+func (p *peer) init() { p.encoder = hpack.NewEncoder(&p.headers) }
 
 func (p *peer) ok(err error) {
 	p.t.Helper()
