@@ -37,6 +37,8 @@ type Stream struct {
 	// ending is the reason, set once by whoever is first; ended is closed then.
 	ending atomic.Pointer[Ending]
 	ended  chan struct{}
+	// atEnd, if set, is run once the stream is to end. Whoever takes it runs it.
+	atEnd atomic.Pointer[func()]
 
 	inbox atomics.Inbox[producer]
 
@@ -124,7 +126,22 @@ func (s *Stream) End(why Ending) bool {
 		return false
 	}
 	close(s.ended)
+	if f := s.atEnd.Swap(nil); f != nil {
+		go (*f)()
+	}
 	return true
+}
+
+// then has f run when the stream is to end, at once if it is. Either End sees f,
+// or this sees the reason.
+func (s *Stream) then(f func()) {
+	s.atEnd.Store(&f)
+	if s.ending.Load() == nil {
+		return
+	}
+	if f := s.atEnd.Swap(nil); f != nil {
+		(*f)()
+	}
 }
 
 // acquire enters the stream; false once it is closed. release leaves it.

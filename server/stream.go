@@ -56,32 +56,41 @@ func (s chatService) chat(ctx context.Context, md metadata.MD, c engine.Conn, re
 		}
 	}()
 	pprof.SetGoroutineLabels(s.roles.handler)
+	request, recheck, why, ok := s.admit(ctx, md)
+	if !ok {
+		return why
+	}
+	request.Conn = c
+	return s.engine.Serve(ctx, request, func(open *engine.Stream) {
+		recheck(open)
+		read(open)
+	})
+}
+
+// admit looks whether a stream with such metadata may be opened, or says why
+// not. recheck is to be called once it is open: a logout or another login since
+// the check found no stream to end, so it is looked for once more.
+func (s chatService) admit(ctx context.Context, md metadata.MD) (r engine.Request, recheck func(*engine.Stream), why engine.Ending, ok bool) {
 	if !s.engine.Accepting() {
-		return engine.Ending{Reason: reasonShutdown}
+		return r, nil, engine.Ending{Reason: reasonShutdown}, false
 	}
 	o, err := parseOpening(md)
 	if err != nil {
 		s.log.Info("chat stream refused", "error", err)
-		return withStatus(chatpb.ReturnStatus_INVALID_PARAMETER_PASSED)
+		return r, nil, withStatus(chatpb.ReturnStatus_INVALID_PARAMETER_PASSED), false
 	}
 	account, status := s.accounts.Check(ctx, o.login)
 	if status != chatpb.ReturnStatus_SUCCESS {
-		return withStatus(status)
+		return r, nil, withStatus(status), false
 	}
-	return s.engine.Serve(ctx, engine.Request{
-		Account:      account.ID,
-		Installation: o.login.GetInstallationId(),
-		Rooms:        o.rooms,
-		Features:     o.features,
-		Conn:         c,
-	}, func(open *engine.Stream) {
-		// A logout or another login since the check found no stream to end, so it is
-		// looked for once more now that there is one.
+	recheck = func(open *engine.Stream) {
 		if _, status := s.accounts.Check(ctx, o.login); status != chatpb.ReturnStatus_SUCCESS {
 			open.End(withStatus(status))
 		}
-		read(open)
-	})
+	}
+	return engine.Request{
+		Account: account.ID, Installation: o.login.GetInstallationId(), Rooms: o.rooms, Features: o.features,
+	}, recheck, engine.Ending{}, true
 }
 
 // read is the stream's one reader. It starts a Read when the engine allows it,

@@ -5,12 +5,14 @@ package server
 import (
 	"context"
 	"net"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/tap"
 
+	"github.com/chatstream/chatstream/engine"
 	"github.com/chatstream/chatstream/proto/streampb"
 	"github.com/chatstream/chatstream/server/frames"
 )
@@ -25,10 +27,8 @@ type frameServer struct {
 func (s *Server) newTransport() transport {
 	chat := chatService{Server: s}
 	return frameServer{s: s, Server: frames.New(frames.Config{
-		Chat: streampb.StreamChatService_StreamChatRPC_FullMethodName,
-		Serve: func(ctx context.Context, md metadata.MD, c *frames.Chat) metadata.MD {
-			return trailer(chat.chat(ctx, md, c, c.Receive))
-		},
+		Chat:  streampb.StreamChatService_StreamChatRPC_FullMethodName,
+		Serve: chat.serveFrames,
 		Ended: func(raw net.Conn, c *frames.Chat) { s.conns.ended(raw, c) },
 		RPC:   s.grpc,
 		Bound: func(ctx context.Context, method string) context.Context {
@@ -43,6 +43,21 @@ func (s *Server) newTransport() transport {
 		Keepalive: s.cfg.Keepalive, KeepaliveTimeout: 20 * time.Second, MinPing: 10 * time.Second,
 		Logger: s.log,
 	})}
+}
+
+// serveFrames is chat for a stream that keeps no goroutine.
+func (s chatService) serveFrames(ctx context.Context, md metadata.MD, c *frames.Chat, ended func(metadata.MD)) {
+	pprof.SetGoroutineLabels(s.roles.handler)
+	request, recheck, why, ok := s.admit(ctx, md)
+	if !ok {
+		ended(trailer(why))
+		return
+	}
+	request.Conn = c
+	s.engine.Open(ctx, request, func(open *engine.Stream) {
+		recheck(open)
+		c.Receive(open)
+	}, func(why engine.Ending) { ended(trailer(why)) })
 }
 
 // GracefulStop implements transport.

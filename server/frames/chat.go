@@ -4,6 +4,7 @@ package frames
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress what they send
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chatstream/chatstream/engine"
@@ -62,7 +64,12 @@ func newChat(r *request) *Chat {
 			c.wake()
 		}
 	}
-	c.came = c.startReading
+	c.came = func() {
+		if c.over && c.open != nil {
+			c.open.End(gone)
+		}
+		c.startReading()
+	}
 	return c
 }
 
@@ -115,8 +122,14 @@ func (c *Chat) Receive(open *engine.Stream) {
 	c.conn.mu.Lock()
 	defer c.conn.mu.Unlock()
 	c.open = open
-	c.startReading()
+	c.came()
+	if _, bounded := c.ctx.Deadline(); bounded {
+		context.AfterFunc(c.ctx, func() { open.End(gone) })
+	}
 }
+
+// gone is how a stream ends whose client has closed it, or is not there any more.
+var gone = engine.Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON}
 
 // startReading is called with the lock held.
 func (c *Chat) startReading() {
@@ -158,7 +171,7 @@ func (c *Chat) read() {
 			return
 		}
 		c.conn.server.cfg.Logger.Debug("chat stream read ended", "account", c.open.Account(), "error", err)
-		c.open.End(engine.Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
+		c.open.End(gone)
 		return
 	}
 }
@@ -211,20 +224,27 @@ func (c *Chat) decode(flag byte, raw []byte) (*streampb.ChatToServerRequest, err
 	return request, nil
 }
 
-// chat serves a chat stream.
-func (s *Server) chat(c *Chat, r *request) {
-	trailers := appendField(nil, "grpc-status", "0")
+// serve serves the stream. Its handler has returned when the stream has ended.
+func (c *Chat) serve(r *request) {
 	if r.encoding != "" && r.encoding != encoding.Identity && encoding.GetCompressor(r.encoding) == nil {
 		c.finish(appendField(appendField(nil, "grpc-status", "12"), "grpc-message", "this compression is not known here"))
+		c.conn.handled(&c.stream)
 		return
 	}
-	for key, values := range s.cfg.Serve(c.ctx, r.fields, c) {
-		for _, v := range values {
-			trailers = appendField(trailers, key, v)
+	c.conn.server.cfg.Serve(c.ctx, r.fields, c, func(md metadata.MD) {
+		trailers := appendField(nil, "grpc-status", "0")
+		if errors.Is(c.ctx.Err(), context.DeadlineExceeded) { // as the client finds out by itself
+			trailers, md = appendField(nil, "grpc-status", "4"), nil
 		}
-	}
-	c.finish(trailers)
-	s.cfg.Ended(c.conn.accepted, c)
+		for key, values := range md {
+			for _, v := range values {
+				trailers = appendField(trailers, key, v)
+			}
+		}
+		c.finish(trailers)
+		c.conn.server.cfg.Ended(c.conn.accepted, c)
+		c.conn.handled(&c.stream)
+	})
 }
 
 var _ engine.Conn = (*Chat)(nil)

@@ -348,27 +348,29 @@ func (c *conn) open(f *http2.MetaHeadersFrame) {
 	var handle func()
 	if r.isChat(c.server.cfg.Chat) {
 		chat := newChat(r)
-		s, handle = &chat.stream, func() { c.server.chat(chat, r) }
+		s, handle = &chat.stream, func() { chat.serve(r) }
 	} else {
 		if bound := c.server.cfg.Bound; bound != nil {
 			ctx = bound(ctx, r.path)
 		}
 		call := newCall()
-		s, handle = &call.stream, func() { call.serve(c.server, r) }
+		s, handle = &call.stream, func() {
+			defer c.handled(s)
+			call.serve(c.server, r)
+		}
 	}
 	s.init(c, f.StreamID, ctx, cancel)
 	c.streams[s.id] = s
 	if f.StreamEnded() {
 		s.halfClose()
 	}
-	c.server.running.Go(func() {
-		defer c.handled(s)
-		handle()
-	})
+	c.server.running.Add(1) // until handled
+	go handle()
 }
 
-// handled is called when a stream's handler has returned.
+// handled is called when a stream's handler is done with it.
 func (c *conn) handled(s *stream) {
+	defer c.server.running.Done()
 	s.cancel()
 	c.mu.Lock()
 	defer c.mu.Unlock()

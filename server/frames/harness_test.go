@@ -36,7 +36,7 @@ const chatMethod = streampb.StreamChatService_StreamChatRPC_FullMethodName
 func newServer(t testing.TB, chat func(context.Context, *Chat) metadata.MD, change ...func(*Config)) *Server {
 	cfg := Config{
 		Chat:  chatMethod,
-		Serve: func(ctx context.Context, _ metadata.MD, c *Chat) metadata.MD { return chat(ctx, c) },
+		Serve: func(ctx context.Context, _ metadata.MD, c *Chat, ended func(metadata.MD)) { ended(chat(ctx, c)) },
 		Ended: func(net.Conn, *Chat) {},
 		RPC:   http.NotFoundHandler(), MaxMetadata: 1 << 16, MaxMessage: 4 << 20, MaxStreams: 10,
 		Handshake: patience, MaxIdle: time.Hour, Keepalive: time.Hour, KeepaliveTimeout: time.Hour, MinPing: 1,

@@ -67,9 +67,9 @@ func TestTrailersOnly(t *testing.T) {
 func TestLongHeaders(t *testing.T) {
 	got := make(chan metadata.MD, 1)
 	s := newServer(t, nil, func(c *Config) {
-		c.Serve = func(_ context.Context, md metadata.MD, _ *Chat) metadata.MD {
+		c.Serve = func(_ context.Context, md metadata.MD, _ *Chat, ended func(metadata.MD)) {
 			got <- md
-			return metadata.Pairs("echo", md.Get("long")[0])
+			ended(metadata.Pairs("echo", md.Get("long")[0]))
 		}
 	})
 	p := connect(t, serve(t, s))

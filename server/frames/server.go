@@ -20,10 +20,11 @@ import (
 // that say otherwise.
 type Config struct {
 	// Chat is the full method of the chat stream, Serve what serves it. Serve gets
-	// the metadata that the client sent and returns that which end the stream. It
-	// runs on a goroutine of its own.
+	// the metadata that the client sent, and a goroutine until it returns. At the
+	// stream's end, then or later, ended is called once with the metadata that the
+	// client is told.
 	Chat  string
-	Serve func(ctx context.Context, md metadata.MD, c *Chat) metadata.MD
+	Serve func(ctx context.Context, md metadata.MD, c *Chat, ended func(metadata.MD))
 	// Ended is called once the last of a chat stream has been handed over, with its
 	// connection: whether the client takes it may be looked after.
 	Ended func(net.Conn, *Chat)
