@@ -16,8 +16,6 @@ const (
 	maxWindow        = 1<<31 - 1
 )
 
-const frameHead = 9
-
 // appendFrame appends the head of a frame whose payload has n bytes.
 func appendFrame(b []byte, n int, t http2.FrameType, flags http2.Flags, stream uint32) []byte {
 	b = append(b, byte(n>>16), byte(n>>8), byte(n), byte(t), byte(flags))
