@@ -51,10 +51,14 @@ func newServer(t testing.TB, chat func(context.Context, *Chat) metadata.MD, chan
 }
 
 // serve lets it listen, and returns the address.
-func serve(t testing.TB, s *Server) string {
+func serve(t testing.TB, s *Server, wrap ...func(net.Listener) net.Listener) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	for _, f := range wrap {
+		l = f(l)
 	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -63,7 +67,7 @@ func serve(t testing.TB, s *Server) string {
 		}
 	})
 	t.Cleanup(func() { s.Stop(); serving.Wait() })
-	return l.Addr().String()
+	return address
 }
 
 // sending returns a chat stream's server that sends responses, waiting for

@@ -182,9 +182,21 @@ func TestPings(t *testing.T) {
 	}
 }
 
+// narrow gives connections little room for what has not been read.
+type narrow struct{ net.Listener }
+
+func (l narrow) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		err = c.(*net.TCPConn).SetWriteBuffer(4 << 10)
+	}
+	return c, err
+}
+
 // TestControlIsBounded: who asks without end and reads no answer is cut off.
 func TestControlIsBounded(t *testing.T) {
-	p := connect(t, serve(t, newServer(t, untilGone)))
+	p := connect(t, serve(t, newServer(t, untilGone), func(l net.Listener) net.Listener { return narrow{l} }))
+	p.ok(p.Conn.(*net.TCPConn).SetReadBuffer(4 << 10))
 	var frames bytes.Buffer
 	w := http2.NewFramer(&frames, nil)
 	for range 1000 {
