@@ -112,11 +112,3 @@ func TestWrongGenerationIsNotLinearizable(t *testing.T) {
 		recordGeneration(h, &g, g.Last)
 	})
 }
-
-func BenchmarkGenerationNext(b *testing.B) {
-	b.ReportAllocs()
-	var g Generation
-	for b.Loop() {
-		g.Next()
-	}
-}

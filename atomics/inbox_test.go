@@ -1,7 +1,6 @@
 package atomics
 
 import (
-	"fmt"
 	"runtime"
 	"slices"
 	"sync"
@@ -292,70 +291,5 @@ func TestInboxAllocatesNothing(t *testing.T) {
 		q.Take().TakeNext().TakeNext()
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
-	}
-}
-
-// A batch of 64 letters from each producer to one consumer that waits for all of them.
-func BenchmarkInbox(b *testing.B) {
-	const batch = 64
-	for _, producers := range []int{1, 4} {
-		all := make([][]*letter, producers)
-		for p := range all {
-			for range batch {
-				all[p] = append(all[p], newLetter())
-			}
-		}
-		run := func(b *testing.B, push func(*letter), takeAll func(want int)) {
-			b.ReportAllocs()
-			starts := make([]chan struct{}, producers)
-			var wg sync.WaitGroup
-			for p := range producers {
-				starts[p] = make(chan struct{}, 1)
-				wg.Go(func() {
-					for range starts[p] {
-						for _, x := range all[p] {
-							push(x)
-						}
-					}
-				})
-			}
-			for b.Loop() {
-				for _, s := range starts {
-					s <- struct{}{}
-				}
-				takeAll(producers * batch)
-			}
-			for _, s := range starts {
-				close(s)
-			}
-			wg.Wait()
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*producers*batch), "ns/letter")
-		}
-		b.Run(fmt.Sprintf("Inbox/producers=%d", producers), func(b *testing.B) {
-			var q Inbox[*letter]
-			wake := make(chan struct{}, 1)
-			run(b, func(x *letter) {
-				if q.Push(&x.link) {
-					wake <- struct{}{}
-				}
-			}, func(want int) {
-				for want > 0 {
-					<-wake
-					for l := q.Take(); l != nil; {
-						rest := l.TakeNext()
-						want--
-						l = rest
-					}
-				}
-			})
-		})
-		b.Run(fmt.Sprintf("Channel/producers=%d", producers), func(b *testing.B) {
-			q := make(chan *letter, producers*batch)
-			run(b, func(x *letter) { q <- x }, func(want int) {
-				for ; want > 0; want-- {
-					<-q
-				}
-			})
-		})
 	}
 }

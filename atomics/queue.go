@@ -22,7 +22,7 @@ const cacheLine = 64
 // before those that did so later. A Pop that returns nil, or a Len, has observed the last change of the length; so
 // "push, then look who sleeps" on one side and "announce sleep, then look at Len" on the other cannot both miss.
 //
-// Cost: uncontended some 20 ns for Push, the same for Pop, one load for Pop of an empty queue. BenchmarkQueue compares: a
+// Cost: uncontended some 20 ns for Push, the same for Pop, one load for Pop of an empty queue. BenchmarkQueue of bench/contention compares: a
 // bounded ring (xsync.MPMCQueueOf) is as fast or faster, a buffered channel slower.
 //
 // When not: one consumer that can take all at once ([Inbox] is cheaper, and gives the batch); thousands of goroutines

@@ -1,7 +1,6 @@
 package atomics
 
 import (
-	"fmt"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -9,7 +8,6 @@ import (
 	"unsafe"
 
 	"github.com/anishathalye/porcupine"
-	"github.com/puzpuzpuz/xsync/v3"
 )
 
 // Letters go from six producers through one queue to four consumers. Payload and the table of what arrived are plain:
@@ -266,52 +264,5 @@ func TestQueueKeepsItsNeighbourOffItsCacheLine(t *testing.T) {
 	end := unsafe.Offsetof(q.lock) + unsafe.Sizeof(q.lock)
 	if unsafe.Sizeof(q)-end < cacheLine {
 		t.Errorf("%d bytes between the last field and the neighbour", unsafe.Sizeof(q)-end)
-	}
-}
-
-// Each goroutine pushes one and pops one, which keeps bounded queues from filling up.
-func BenchmarkQueue(b *testing.B) {
-	for _, goroutines := range []int{1, 2, 64} {
-		run := func(name string, turn func(x *letter) *letter) {
-			b.Run(fmt.Sprintf("%s/goroutines=%d", name, goroutines), func(b *testing.B) {
-				b.ReportAllocs()
-				if goroutines == 1 {
-					x := newLetter()
-					for b.Loop() {
-						x = turn(x)
-					}
-					return
-				}
-				b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
-				b.RunParallel(func(pb *testing.PB) {
-					x := newLetter()
-					for pb.Next() {
-						x = turn(x)
-					}
-				})
-			})
-		}
-		var q Queue[*letter]
-		run("Queue", func(x *letter) *letter {
-			q.Push(&x.link)
-			return q.Pop().Owner() // never nil: each popper has pushed one
-		})
-		c := make(chan *letter, 1024)
-		run("Channel", func(x *letter) *letter {
-			c <- x
-			return <-c
-		})
-		m := xsync.NewMPMCQueueOf[*letter](1024)
-		run("MPMCQueueOf", func(x *letter) *letter {
-			for !m.TryEnqueue(x) {
-				runtime.Gosched()
-			}
-			for {
-				if x, ok := m.TryDequeue(); ok {
-					return x
-				}
-				runtime.Gosched()
-			}
-		})
 	}
 }

@@ -219,24 +219,3 @@ func TestWrongRefCountsAreNotLinearizable(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkRefCountAcquireRelease(b *testing.B) {
-	b.Run("alone", func(b *testing.B) {
-		b.ReportAllocs()
-		var r RefCount
-		for b.Loop() {
-			r.Acquire()
-			r.Release()
-		}
-	})
-	b.Run("parallel", func(b *testing.B) {
-		b.ReportAllocs()
-		var r RefCount
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				r.Acquire()
-				r.Release()
-			}
-		})
-	})
-}

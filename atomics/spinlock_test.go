@@ -1,7 +1,6 @@
 package atomics
 
 import (
-	"fmt"
 	"runtime"
 	"sync"
 	"testing"
@@ -193,38 +192,4 @@ func (l *openSpinLock) Unlock() { l.state.Store(unlocked) } // two may hold it
 
 func TestWrongSpinLockIsNotLinearizable(t *testing.T) {
 	caught(t, spinLockModel, func(h *history) { recordSpinLock(h, new(openSpinLock)) })
-}
-
-func BenchmarkLock(b *testing.B) {
-	for _, l := range []struct {
-		name string
-		lock sync.Locker
-	}{{"SpinLock", new(SpinLock)}, {"Mutex", new(sync.Mutex)}} {
-		var shared [4]int
-		section := func() { // some 20 ns with the lock
-			l.lock.Lock()
-			shared[0]++
-			shared[1] += shared[0]
-			shared[2] ^= shared[1]
-			shared[3] += shared[2]
-			l.lock.Unlock()
-		}
-		b.Run(l.name+"/goroutines=1", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				section()
-			}
-		})
-		for _, goroutines := range []int{2, 64, 1000} {
-			b.Run(fmt.Sprintf("%s/goroutines=%d", l.name, goroutines), func(b *testing.B) {
-				b.ReportAllocs()
-				b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
-				b.RunParallel(func(pb *testing.PB) {
-					for pb.Next() {
-						section()
-					}
-				})
-			})
-		}
-	}
 }

@@ -74,43 +74,6 @@ func up(h *hostedRoom) {
 	}
 }
 
-// What an event costs a member at fan-out, however many there are: the Swap, and
-// the push for those that did not know yet.
-func BenchmarkFanOut(b *testing.B) {
-	for _, n := range []int{10, 1000, 100_000} {
-		b.Run(fmt.Sprint("members=", n), func(b *testing.B) {
-			e := bench(b)
-			h, streams := members(e, n)
-			b.ReportAllocs()
-			for b.Loop() {
-				h.state.Seq++
-				up(h)
-				b.StopTimer() // the streams take it up
-				for _, s := range streams {
-					s.adopt()
-					for l := s.turn.ready.PopFront(); l != nil; l = s.turn.ready.PopFront() {
-						l.Owner().(*subscription).dirty.Store(false)
-					}
-				}
-				b.StartTimer()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/member")
-		})
-	}
-}
-
-// The same for members that have been told already: a busy room.
-func BenchmarkFanOutToThoseWhoKnow(b *testing.B) {
-	const n = 1000
-	h, _ := members(bench(b), n)
-	b.ReportAllocs()
-	for b.Loop() {
-		h.state.Seq++
-		up(h)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/member")
-}
-
 // An event is encoded once for all members, in both forms.
 func BenchmarkEncode(b *testing.B) {
 	e := textEvent(1, 0, "a message of an ordinary length, as people write them")
@@ -175,45 +138,13 @@ func BenchmarkTurn(b *testing.B) {
 	}
 }
 
-// A stream from its opening to its end, with one room.
-func BenchmarkOpenAndEnd(b *testing.B) {
-	log := newMemLog()
-	p, err := pool.New(pool.Config{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	e, err := New(b.Context(), log, p, Config{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	r := &rig{Engine: e, log: log}
-	r.benchRoom(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		var s *Stream
-		opened, ended := make(chan struct{}), make(chan struct{})
-		go func() {
-			e.Serve(context.Background(), Request{Account: account(0), Conn: &discardConn{}}, func(opening *Stream) { s = opening; close(opened) })
-			close(ended)
-		}()
-		<-opened
-		<-s.initialized
-		s.End(failed(0))
-		<-ended
-	}
-	b.StopTimer()
-	e.Close()
-	if err := p.Close(context.Background()); err != nil {
-		b.Error(err)
-	}
+// benchCreate and benchJoin are how an account comes to be in a room.
+func benchCreate(who int) room.Command {
+	return room.Create{Name: "n", Password: "p", Creator: account(who), CreatorName: "ada", CapUUID: nextUUID(), JoinUUID: nextUUID()}
 }
 
-func (r *rig) benchRoom(b *testing.B) {
-	b.Helper()
-	c := room.Create{Name: "n", Password: "p", Creator: account(0), CreatorName: "ada", CapUUID: nextUUID(), JoinUUID: nextUUID()}
-	if _, err := r.log.Append(b.Context(), roomA, opOf(c)); err != nil {
-		b.Fatal(err)
-	}
+func benchJoin(who int) room.Command {
+	return room.Join{UUID: nextUUID(), Account: account(who), Name: "n", Password: "p"}
 }
 
 // What must not grow with members or with messages: fan-out allocates nothing, and

@@ -85,15 +85,20 @@ const (
 	maxParked = 1000
 )
 
+// set is m[key] = v of a map that is made when it is needed: most rooms need few
+// of theirs, and there may be a million rooms.
+func set[K comparable, V any](m *map[K]V, key K, v V) {
+	if *m == nil {
+		*m = make(map[K]V)
+	}
+	(*m)[key] = v
+}
+
 func newHostedRoom(e *Engine, id string) *hostedRoom {
 	h := &hostedRoom{
 		engine:    e,
 		id:        id,
 		byAccount: make(map[string]*subscription),
-		parked:    make(map[uint64]room.Event),
-		stays:     make(map[string]uint64),
-		returned:  make(map[string]struct{}),
-		gone:      make(map[string]Device),
 	}
 	h.tail.total = &e.tailBytes
 	h.slot.Init(e.pool, h)
@@ -250,7 +255,7 @@ func (h *hostedRoom) park(e room.Event) {
 			h.engine.EndAccountWith(e.Target, chatpb.ReturnStatus_DATABASE_DOWN)
 		}
 	} else {
-		h.parked[e.Seq] = e
+		set(&h.parked, e.Seq, e)
 	}
 	if h.ready {
 		h.healAfter(h.engine.cfg.GapPatience)
@@ -262,7 +267,7 @@ func (h *hostedRoom) park(e room.Event) {
 func (h *hostedRoom) pass(e room.Event) {
 	if e.Action == room.Add {
 		if m, known := h.state.Member(e.Target); known && m.Position <= h.loaded {
-			h.returned[e.Target] = struct{}{}
+			set(&h.returned, e.Target, struct{}{})
 			delete(h.stays, e.Target)
 		}
 		if ref, ok := h.engine.registry.Acquire(e.Target); ok {

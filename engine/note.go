@@ -196,7 +196,7 @@ func (h *hostedRoom) takeLate(e room.Event) {
 	case e.Action == room.Add && e.Seq <= h.loaded && e.Seq == m.Changed:
 		h.subscribeLate(e.Target, e.Seq-1, forever)
 	case e.Action == room.Add && e.Seq <= h.loaded:
-		h.stays[e.Target] = e.Seq
+		set(&h.stays, e.Target, e.Seq)
 	case e.Action == room.Remove && h.stays[e.Target] > 0:
 		h.subscribeLate(e.Target, h.stays[e.Target]-1, e.Seq)
 		delete(h.stays, e.Target)

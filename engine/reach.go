@@ -135,7 +135,7 @@ func (d Device) since(old Device) Device {
 // remember keeps how far sub's client has been reached, now that it leaves.
 func (h *hostedRoom) remember(sub *subscription) {
 	account := sub.stream.account
-	h.gone[account] = sub.device().since(h.gone[account])
+	set(&h.gone, account, sub.device().since(h.gone[account]))
 }
 
 // forget drops what is known of devices whose account is no longer a member.

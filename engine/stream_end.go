@@ -29,6 +29,7 @@ var (
 // The handler then sets the trailing metadata and returns, which is what wakes
 // the reader.
 func (s *Stream) finish() Ending {
+	s.drained = make(chan struct{}) // before Close: whoever finds refs closed finds it
 	if _, drained := s.refs.Close(); drained {
 		close(s.drained)
 	}

@@ -501,13 +501,28 @@ func (in *initialization) enter() error {
 func (in *initialization) leave() { <-in.window }
 
 // store runs read on a worker: the workers bound how many streams read at once.
+// What read does when the stream has ended meanwhile nobody waits for.
 func (in *initialization) store(read func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(in.ctx, in.s.engine.cfg.StoreTimeout)
-	defer cancel()
-	if err := in.s.engine.pool.Do(ctx, read); err != nil {
+	answered := make(chan error, 1)
+	if err := in.s.engine.job(read, func(err error) { answered <- err }); err != nil {
 		return errors.Join(errStore, err)
 	}
-	return nil
+	// A store that does not heed its context is not waited for either.
+	patience := time.NewTimer(in.s.engine.cfg.StoreTimeout)
+	defer patience.Stop()
+	select {
+	case err := <-answered:
+		if err != nil {
+			return errors.Join(errStore, err)
+		}
+		return nil
+	case <-patience.C:
+		return errStore
+	case <-in.s.ended:
+		return errEnding
+	case <-in.ctx.Done():
+		return in.ctx.Err()
+	}
 }
 
 var errStore = errors.New("engine: the store did not answer")

@@ -43,8 +43,9 @@ type subscription struct {
 	noted bool
 	// page are events read from the store, from cursor+1 on.
 	page []*entry
+	// served: it is the one that its stream serves in its room, until it is
 	// finished: it has been written to its end, and forgotten.
-	finished bool
+	served, finished bool
 	// next is the subscription of a later stay in the same room. It is not
 	// served before this one has come to its until.
 	next *subscription

@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"maps"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -13,7 +15,8 @@ import (
 // on the way of a message.
 type connections struct {
 	mu    sync.Mutex
-	open  map[net.Conn]struct{}
+	open  map[net.Conn]struct{} // and some that have been closed since
+	sweep int                   // how many make it worth while to look for those
 	stuck map[outgoing]stuckStream
 }
 
@@ -32,11 +35,17 @@ type stuckStream struct {
 	passed int64 // what had been taken when the stream ended
 }
 
+// minSweep is the least number of connections among which closed ones are looked for.
+const minSweep = 64
+
 func newConnections() *connections {
-	return &connections{open: make(map[net.Conn]struct{}), stuck: make(map[outgoing]stuckStream)}
+	return &connections{open: make(map[net.Conn]struct{}), sweep: minSweep, stuck: make(map[outgoing]stuckStream)}
 }
 
-// listen makes l's connections known.
+// listen makes l's connections known. They must reach grpc-go as they are: only
+// with a *net.TCPConn does it set TCP_USER_TIMEOUT, and read without a buffer of
+// 32 KiB for each connection. So nobody tells when one is closed; those that have
+// been are forgotten whenever there are twice as many as there were open ones.
 func (k *connections) listen(l net.Listener) net.Listener { return knownListener{l, k} }
 
 type knownListener struct {
@@ -46,26 +55,31 @@ type knownListener struct {
 
 func (l knownListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		l.known.add(c)
 	}
-	k := &knownConn{Conn: c, known: l.known}
-	l.known.mu.Lock()
-	l.known.open[k] = struct{}{}
-	l.known.mu.Unlock()
-	return k, nil
+	return c, err
 }
 
-type knownConn struct {
-	net.Conn
-	known *connections
+func (k *connections) add(c net.Conn) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.open) >= k.sweep {
+		maps.DeleteFunc(k.open, func(c net.Conn, _ struct{}) bool { return closed(c) })
+		k.sweep = max(minSweep, 2*len(k.open))
+	}
+	k.open[c] = struct{}{}
 }
 
-func (c *knownConn) Close() error {
-	c.known.mu.Lock()
-	delete(c.known.open, c)
-	c.known.mu.Unlock()
-	return c.Conn.Close()
+// closed reports whether c has been closed here. Of what is no socket it is not
+// known.
+func closed(c net.Conn) bool {
+	socket, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := socket.SyscallConn()
+	return err != nil || raw.Control(func(uintptr) {}) != nil
 }
 
 // cutGrace is how long a client that does not read has for taking notice of
@@ -85,11 +99,9 @@ func (k *connections) ended(raw net.Conn, c outgoing) {
 	time.AfterFunc(cutGrace, func() { k.cut(c) })
 }
 
-// isStuck reports whether c's client has still taken nothing. Called with the
-// lock held.
-func (k *connections) isStuck(c outgoing, s stuckStream) bool {
-	_, open := k.open[s.raw]
-	return open && c.Passed() == s.passed
+// isStuck reports whether c's client has still taken nothing.
+func (s stuckStream) isStuck(c outgoing) bool {
+	return !closed(s.raw) && c.Passed() == s.passed
 }
 
 // cut closes the connection of a stuck stream.
@@ -97,7 +109,7 @@ func (k *connections) cut(c outgoing) {
 	k.mu.Lock()
 	s, known := k.stuck[c]
 	delete(k.stuck, c)
-	cut := known && k.isStuck(c, s)
+	cut := known && s.isStuck(c)
 	k.mu.Unlock()
 	if cut {
 		s.raw.Close()
@@ -121,7 +133,7 @@ func (k *connections) anyStuck() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for c, s := range k.stuck {
-		if k.isStuck(c, s) {
+		if s.isStuck(c) {
 			return true
 		}
 	}
@@ -134,7 +146,9 @@ func (k *connections) close() int {
 	k.mu.Lock()
 	var all []net.Conn
 	for c := range k.open {
-		all = append(all, c)
+		if !closed(c) {
+			all = append(all, c)
+		}
 	}
 	k.mu.Unlock()
 	for _, c := range all {

@@ -39,12 +39,12 @@ type opening struct {
 	features engine.Features
 }
 
-// parseOpening reads the initial metadata. Of a repeated key the first value
-// counts; unknown keys are ignored.
-func parseOpening(md metadata.MD) (*opening, error) {
+// parseOpening reads the initial metadata, of which get returns the values of a
+// key. Of a repeated key the first value counts; unknown keys are ignored.
+func parseOpening(get func(key string) []string) (*opening, error) {
 	values := make(map[string]string, 4)
 	for _, key := range []string{keyAccount, keyToken, keyVersion, keyInstallation} {
-		v := md.Get(key)
+		v := get(key)
 		if len(v) == 0 {
 			return nil, fmt.Errorf("%w: %s is missing", errMetadata, key)
 		}
@@ -60,17 +60,17 @@ func parseOpening(md metadata.MD) (*opening, error) {
 		LetsGoVersion:    version,
 		InstallationId:   values[keyInstallation],
 	}}
-	if v := md.Get(keyRooms); len(v) > 0 {
+	if v := get(keyRooms); len(v) > 0 {
 		if o.rooms, err = parseRooms(v[0]); err != nil {
 			return nil, err
 		}
 	}
-	if v := md.Get(keyPositions); len(v) > 0 {
+	if v := get(keyPositions); len(v) > 0 {
 		if o.rooms, err = parsePositions(v[0], o.rooms); err != nil {
 			return nil, err
 		}
 	}
-	if v := md.Get(keyFeatures); len(v) > 0 {
+	if v := get(keyFeatures); len(v) > 0 {
 		o.features = parseFeatures(v[0])
 	}
 	return o, nil

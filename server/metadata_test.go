@@ -140,7 +140,7 @@ func TestParseOpening(t *testing.T) {
 	good := func() metadata.MD {
 		return metadata.Pairs(keyAccount, "a", keyToken, "t", keyVersion, "3", keyInstallation, "i", "unknown", "x")
 	}
-	o, err := parseOpening(good())
+	o, err := parseOpening(good().Get)
 	if err != nil || o.login.GetCurrentAccountId() != "a" || o.login.GetLoggedInToken() != "t" ||
 		o.login.GetLetsGoVersion() != 3 || o.login.GetInstallationId() != "i" || o.login.GetAdminInfoUsed() {
 		t.Errorf("%v, %v", o, err)
@@ -148,44 +148,44 @@ func TestParseOpening(t *testing.T) {
 	for _, key := range []string{keyAccount, keyToken, keyVersion, keyInstallation} {
 		md := good()
 		md.Delete(key)
-		if _, err := parseOpening(md); !errors.Is(err, errMetadata) {
+		if _, err := parseOpening(md.Get); !errors.Is(err, errMetadata) {
 			t.Errorf("without %s: %v", key, err)
 		}
 		md = good()
 		md.Append(key, "second")
-		if o, err := parseOpening(md); err != nil || o.login.GetCurrentAccountId() != "a" {
+		if o, err := parseOpening(md.Get); err != nil || o.login.GetCurrentAccountId() != "a" {
 			t.Errorf("%s twice: %v, %v", key, o, err)
 		}
 	}
 	for version, want := range map[string]uint32{"": 0, "3": 3, "0003": 3, "4294967295": 4294967295, "4294967299": 3} {
 		md := good()
 		md.Set(keyVersion, version)
-		if o, err := parseOpening(md); err != nil || o.login.GetLetsGoVersion() != want {
+		if o, err := parseOpening(md.Get); err != nil || o.login.GetLetsGoVersion() != want {
 			t.Errorf("version %q: %v, %v", version, o, err)
 		}
 	}
 	for _, version := range []string{"-1", "3.0", " 3", "x"} {
 		md := good()
 		md.Set(keyVersion, version)
-		if _, err := parseOpening(md); !errors.Is(err, errMetadata) {
+		if _, err := parseOpening(md.Get); !errors.Is(err, errMetadata) {
 			t.Errorf("version %q: %v", version, err)
 		}
 	}
 	md := good()
 	md.Set(keyRooms, "a::1::2")
-	if _, err := parseOpening(md); !errors.Is(err, errMetadata) {
+	if _, err := parseOpening(md.Get); !errors.Is(err, errMetadata) {
 		t.Errorf("bad rooms: %v", err)
 	}
 	md = good()
 	md.Set(keyPositions, "a::x")
-	if _, err := parseOpening(md); !errors.Is(err, errMetadata) {
+	if _, err := parseOpening(md.Get); !errors.Is(err, errMetadata) {
 		t.Errorf("bad positions: %v", err)
 	}
 	md = good()
 	md.Set(keyRooms, "a::1::2::0")
 	md.Set(keyPositions, "a::3")
 	md.Set(keyFeatures, "go-away")
-	if o, err := parseOpening(md); err != nil || len(o.rooms) != 1 || o.rooms[0].Seq != 3 || !o.features.GoAway {
+	if o, err := parseOpening(md.Get); err != nil || len(o.rooms) != 1 || o.rooms[0].Seq != 3 || !o.features.GoAway {
 		t.Errorf("%+v, %v", o, err)
 	}
 }

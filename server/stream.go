@@ -37,18 +37,17 @@ func (s chatService) StreamChatRPC(stream grpc.BidiStreamingServer[streampb.Chat
 	if err := grpc.SetSendCompressor(ctx, "identity"); err != nil {
 		s.log.Debug("cannot turn compression off", "error", err)
 	}
-	md, _ := metadata.FromIncomingContext(ctx)
 	c := newConn(stream)
-	stream.SetTrailer(trailer(s.chat(ctx, md, c, func(open *engine.Stream) {
+	stream.SetTrailer(trailer(s.chat(ctx, c, func(open *engine.Stream) {
 		s.readers.Go(func() { s.read(ctx, stream, open) })
 	})))
 	s.conns.ended(connOf(ctx), c)
 	return nil
 }
 
-// chat runs one chat stream over c, from its metadata to its end. read is to see
+// chat runs one chat stream over c, from its opening to its end. read is to see
 // to it that the stream is told what its client says.
-func (s chatService) chat(ctx context.Context, md metadata.MD, c engine.Conn, read func(*engine.Stream)) (why engine.Ending) {
+func (s chatService) chat(ctx context.Context, c engine.Conn, read func(*engine.Stream)) (why engine.Ending) {
 	defer func() {
 		if v := recover(); v != nil {
 			s.log.Error("panic in a chat stream", "panic", v, "stack", string(debug.Stack()))
@@ -56,7 +55,8 @@ func (s chatService) chat(ctx context.Context, md metadata.MD, c engine.Conn, re
 		}
 	}()
 	pprof.SetGoroutineLabels(s.roles.handler)
-	request, recheck, why, ok := s.admit(ctx, md)
+	// Key by key: the whole would be a copy that lives as long as the stream.
+	request, recheck, why, ok := s.admit(ctx, func(key string) []string { return metadata.ValueFromIncomingContext(ctx, key) })
 	if !ok {
 		return why
 	}
@@ -67,14 +67,13 @@ func (s chatService) chat(ctx context.Context, md metadata.MD, c engine.Conn, re
 	})
 }
 
-// admit looks whether a stream with such metadata may be opened, or says why
-// not. recheck is to be called once it is open: a logout or another login since
+// admit looks whether a stream may be opened, by its metadata, or says why not. recheck is to be called once it is open: a logout or another login since
 // the check found no stream to end, so it is looked for once more.
-func (s chatService) admit(ctx context.Context, md metadata.MD) (r engine.Request, recheck func(*engine.Stream), why engine.Ending, ok bool) {
+func (s chatService) admit(ctx context.Context, get func(key string) []string) (r engine.Request, recheck func(*engine.Stream), why engine.Ending, ok bool) {
 	if !s.engine.Accepting() {
 		return r, nil, engine.Ending{Reason: reasonShutdown}, false
 	}
-	o, err := parseOpening(md)
+	o, err := parseOpening(get)
 	if err != nil {
 		s.log.Info("chat stream refused", "error", err)
 		return r, nil, withStatus(chatpb.ReturnStatus_INVALID_PARAMETER_PASSED), false

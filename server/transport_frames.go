@@ -6,7 +6,6 @@ import (
 	"context"
 	"net"
 	"runtime/pprof"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -48,7 +47,7 @@ func (s *Server) newTransport() transport {
 // serveFrames is chat for a stream that keeps no goroutine.
 func (s chatService) serveFrames(ctx context.Context, md metadata.MD, c *frames.Chat, ended func(metadata.MD)) {
 	pprof.SetGoroutineLabels(s.roles.handler)
-	request, recheck, why, ok := s.admit(ctx, md)
+	request, recheck, why, ok := s.admit(ctx, md.Get)
 	if !ok {
 		ended(trailer(why))
 		return
@@ -70,14 +69,4 @@ func (f frameServer) GracefulStop() {
 func (f frameServer) Stop() {
 	f.Server.Stop()
 	f.s.grpc.Stop()
-}
-
-// SyscallConn implements syscall.Conn, so that one can try to write.
-func (c *knownConn) SyscallConn() (syscall.RawConn, error) {
-	return c.Conn.(syscall.Conn).SyscallConn()
-}
-
-// CloseWrite closes the sending side.
-func (c *knownConn) CloseWrite() error {
-	return c.Conn.(interface{ CloseWrite() error }).CloseWrite()
 }

@@ -28,7 +28,8 @@ type room struct {
 }
 
 type member struct {
-	stream grpc.ServerStream
+	stream  grpc.ServerStream
+	account string
 
 	mu      sync.Mutex
 	waiting []mem.Buffer
@@ -79,13 +80,17 @@ func (r *room) remove(m *member) {
 	delete(r.members, m)
 }
 
-// publish gives every member the element that encode makes for the next number.
-func (h *hub) publish(r *room, encode func(seq uint64) []byte) {
+// publish gives every member but the sender the element that encode makes for the
+// next number.
+func (h *hub) publish(r *room, sender string, encode func(seq uint64) []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seq++
 	boxed := mem.Buffer(mem.SliceBuffer(encode(r.seq)))
 	for m := range r.members {
+		if m.account == sender {
+			continue
+		}
 		m.mu.Lock()
 		m.waiting = append(m.waiting, boxed)
 		idle := !m.queued

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strings"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
@@ -60,7 +61,7 @@ func (c commands) ClientMessageToServerRPC(_ context.Context, r *commandspb.Clie
 	info := r.GetMessage().GetStandardMessageInfo()
 	info.AmountOfMessage, info.MessageHasCompleteInfo = chatpb.AmountOfMessage_ENOUGH_TO_DISPLAY_AS_FINAL_MESSAGE, true
 	var failed error
-	c.hub.publish(c.hub.room(info.GetChatRoomIdMessageSentFrom()), func(seq uint64) []byte {
+	c.hub.publish(c.hub.room(info.GetChatRoomIdMessageSentFrom()), m.GetSentByAccountId(), func(seq uint64) []byte {
 		m.Seq, m.PreviousSeq = seq, seq-1
 		size := proto.Size(m)
 		b := protowire.AppendTag(make([]byte, 0, size+8), fieldMessagesList, protowire.BytesType)
@@ -83,8 +84,8 @@ func (c chat) StreamChatRPC(stream grpc.BidiStreamingServer[streampb.ChatToServe
 	}}); err != nil {
 		return err
 	}
-	m := &member{stream: stream, queued: true} // so that no worker sends yet
 	md, _ := metadata.FromIncomingContext(stream.Context())
+	m := &member{stream: stream, account: strings.Join(md.Get("current_account_id"), ""), queued: true} // no worker sends yet
 	for room := range places(md) {
 		r := c.hub.room(room)
 		r.add(m)

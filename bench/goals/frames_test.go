@@ -20,11 +20,7 @@ import (
 //	go test -tags frames ./bench/goals -run '^$' -bench Frames -benchtime 1x -count 5
 
 var framesProgram = sync.OnceValues(func() (string, error) {
-	p, err := programs()
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(filepath.Dir(p.server), "frames") // removed with the others
+	path := filepath.Join(programDir, "frames")
 	cmd := exec.Command("go", "build", "-tags=frames", "-o", path, "github.com/chatstream/chatstream/cmd/chatstream")
 	cmd.Stderr = os.Stderr
 	return path, cmd.Run()
@@ -97,16 +93,19 @@ func BenchmarkFramesLatency(b *testing.B) {
 func BenchmarkFramesIdle(b *testing.B) {
 	for name, conns := range map[string]int{"connections=each": idle, "connections=shared": idle / 100} {
 		b.Run(name, func(b *testing.B) {
-			var f, g float64
+			var f, g weight
 			for b.Loop() {
 				dir := dataDir(b)
-				f += weigh(b, func() server { return direct(b, dir) }, conns)
-				g += weigh(b, func() server { return ours(b, dir) }, conns)
+				f.add(weigh(b, func() server { return direct(b, dir) }, conns))
+				g.add(weigh(b, func() server { return ours(b, dir) }, conns))
 			}
 			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(f/float64(b.N)/1024, "frames-KB/stream")
-			b.ReportMetric(g/float64(b.N)/1024, "grpc-KB/stream")
-			b.ReportMetric(f/g, "ratio")
+			n := float64(b.N) * 1024
+			b.ReportMetric(f.returned/n, "frames-KB/stream")
+			b.ReportMetric(g.returned/n, "grpc-KB/stream")
+			b.ReportMetric(f.collected/n, "frames-collected-KB/stream")
+			b.ReportMetric(g.collected/n, "grpc-collected-KB/stream")
+			b.ReportMetric(f.returned/g.returned, "ratio")
 		})
 	}
 }

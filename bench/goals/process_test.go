@@ -2,6 +2,8 @@ package goals
 
 import (
 	"bufio"
+	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/chatstream/chatstream/bench/load"
+	"github.com/chatstream/chatstream/bench/result"
 )
 
 // build makes the program of a package and returns its path.
@@ -27,25 +30,37 @@ func build(dir, pkg string) (string, error) {
 	return path, nil
 }
 
-// programs are built once for all benchmarks.
+// programDir is where programs are built; TestMain makes and removes it.
+var programDir string
+
+// programs are built once for all benchmarks, when the first one needs them.
 var programs = sync.OnceValues(func() (p struct{ server, baseline string }, err error) {
-	dir, err := os.MkdirTemp("", "goals")
-	if err != nil {
+	if p.server, err = build(programDir, "cmd/chatstream"); err != nil {
 		return p, err
 	}
-	if p.server, err = build(dir, "cmd/chatstream"); err != nil {
-		return p, err
-	}
-	p.baseline, err = build(dir, "bench/baseline")
+	p.baseline, err = build(programDir, "bench/baseline")
 	return p, err
 })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if p, err := programs(); err == nil {
-		os.RemoveAll(filepath.Dir(p.server))
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if flag.Lookup("test.bench").Value.String() != "" {
+		if err := result.WriteHeader(context.Background(), os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
-	os.Exit(code)
+	var err error
+	if programDir, err = os.MkdirTemp("", "goals"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(programDir)
+	return m.Run()
 }
 
 // server is a process under load.
@@ -121,11 +136,16 @@ func start(tb testing.TB, name, program string, args ...string) server {
 	return server{load.Target{Address: ready[1]}, load.Process(cmd.Process.Pid), name, ready[2], stop}
 }
 
-// settledMemory is the resident memory after two collections of garbage.
-func (s server) settledMemory(tb testing.TB) int64 {
+// memory is the resident memory after a collection of garbage, and after what is
+// free has been given back to the operating system.
+func (s server) memory(tb testing.TB) (collected, returned int64) {
 	tb.Helper()
-	for range 2 {
-		r, err := http.Get("http://" + s.diagnostics + "/debug/pprof/heap?gc=1")
+	ask := func(method, path string) int64 {
+		request, err := http.NewRequestWithContext(tb.Context(), method, "http://"+s.diagnostics+path, nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		r, err := http.DefaultClient.Do(request)
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -133,10 +153,13 @@ func (s server) settledMemory(tb testing.TB) int64 {
 			tb.Fatal(err)
 		}
 		r.Body.Close()
+		memory, err := s.Memory()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return memory
 	}
-	memory, err := s.Memory()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return memory
+	ask(http.MethodGet, "/debug/pprof/heap?gc=1")
+	collected = ask(http.MethodGet, "/debug/pprof/heap?gc=1")
+	return collected, ask(http.MethodPost, "/debug/gc")
 }

@@ -33,7 +33,7 @@ func FallBehind(ctx context.Context, t Target, n, size int) (_ *Late, err error)
 	if l.room, err = sender.Create(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.join(ctx, l.room, []*User{late}); err != nil {
+	if err := c.join(ctx, l.room, []*User{late}, func() {}); err != nil {
 		return nil, err
 	}
 	group, sending := errgroup.WithContext(ctx)

@@ -13,6 +13,13 @@ type Progress func(what string, done, of int)
 
 // Crowd is users with a stream each, who count together.
 type Crowd struct {
+	// Observe, if not nil, is shown every second of a measurement.
+	Observe func(Second)
+
+	// life is that of the streams.
+	life context.Context
+	end  context.CancelFunc
+
 	target  Target
 	conns   *connections
 	users   []*User
@@ -34,8 +41,10 @@ func Gather(ctx context.Context, t Target, n, conns int, progress Progress) (*Cr
 		progress = func(string, int, int) {}
 	}
 	c := &Crowd{target: t, places: make(map[string]uint64), meter: newMeter(), tell: progress}
+	c.life, c.end = context.WithCancel(context.WithoutCancel(ctx))
 	var err error
 	if c.conns, err = t.connections(conns); err != nil {
+		c.end()
 		return nil, err
 	}
 	made := counted(progress, "accounts", n)
@@ -54,11 +63,10 @@ func counted(progress Progress, what string, n int) func() {
 
 // join brings the users into the room. Later streams begin behind what is there
 // then.
-func (c *Crowd) join(ctx context.Context, room Room, users []*User) error {
+func (c *Crowd) join(ctx context.Context, room Room, users []*User, did func()) error {
 	group, joining := errgroup.WithContext(ctx)
 	group.SetLimit(setupAtOnce)
 	seqs := make([]uint64, len(users))
-	did := counted(c.tell, "members", len(users))
 	for i, u := range users {
 		group.Go(func() (err error) {
 			seqs[i], err = u.Join(joining, room)
@@ -88,7 +96,7 @@ func (c *Crowd) open(ctx context.Context, users []*User, rooms func(i int) []str
 			for _, room := range rooms(i) {
 				places[room] = c.places[room]
 			}
-			s, err := u.open(ctx, places, c.meter.lane(i))
+			s, err := u.open(c.life, places, c.meter.lane(i))
 			if err != nil {
 				return err
 			}
@@ -145,9 +153,7 @@ func (c *Crowd) Ended() (n int, err error) {
 
 // Close ends streams and connections and waits for their readers.
 func (c *Crowd) Close() {
-	for _, s := range c.streams {
-		s.cancel()
-	}
+	c.end()
 	for _, s := range c.streams {
 		<-s.ended
 	}

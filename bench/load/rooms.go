@@ -2,8 +2,8 @@ package load
 
 import (
 	"context"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
+	"time"
 )
 
 // Rooms is a crowd in rooms of equal size, everybody in one. The first of each
@@ -12,6 +12,8 @@ type Rooms struct {
 	*Crowd
 	rooms []Room
 	size  int
+	// A seat is held by who changes its user's stream.
+	seats []sync.Mutex
 }
 
 // OpenRooms makes n accounts on that many connections, 0 being one for each, and
@@ -21,14 +23,15 @@ func OpenRooms(ctx context.Context, t Target, n, conns, size int, progress Progr
 	if err != nil {
 		return nil, err
 	}
-	r := &Rooms{Crowd: c, rooms: make([]Room, (n+size-1)/size), size: size}
+	r := &Rooms{Crowd: c, rooms: make([]Room, (n+size-1)/size), size: size, seats: make([]sync.Mutex, n)}
+	did := counted(c.tell, "members", n-len(r.rooms))
 	for i := range r.rooms {
 		members := r.members(i)
 		if r.rooms[i], err = members[0].Create(ctx); err == nil {
-			err = c.join(ctx, r.rooms[i], members[1:])
+			err = c.join(ctx, r.rooms[i], members[1:], did)
 		}
 		if err != nil {
-			c.Close()
+			r.Close()
 			return nil, err
 		}
 	}
@@ -52,26 +55,26 @@ func (r *Rooms) Connect(ctx context.Context, t Target, conns int) error {
 // Once sends one text of size bytes to each room, and waits until everybody but
 // the sender has it.
 func (r *Rooms) Once(ctx context.Context, size int) (Sample, error) {
-	var s Sample
-	before := r.meter.total.Load()
-	group, sending := errgroup.WithContext(ctx)
-	group.SetLimit(setupAtOnce)
-	for i, room := range r.rooms {
+	return r.measure(ctx, setupAtOnce, func(_ context.Context, start func(int64, sending)) error {
+		for i := range r.rooms {
+			start(clock(), r.send(i, size))
+		}
+		return nil
+	})
+}
+
+// Paced sends rate texts a second for d, at fixed times, to one room after the
+// other.
+func (r *Rooms) Paced(ctx context.Context, rate float64, size int, d time.Duration) (Sample, error) {
+	return r.measure(ctx, maxUnderWay, func(ctx context.Context, start func(int64, sending)) error {
+		return pace(ctx, rate, d, func(due int64, k int) { start(due, r.send(k%len(r.rooms), size)) })
+	})
+}
+
+// send has the first member of the i-th room talk to the others.
+func (r *Rooms) send(i, size int) sending {
+	return func(ctx context.Context, due int64) (int64, error) {
 		members := r.members(i)
-		s.Sent++
-		s.Expected += int64(len(members) - 1)
-		group.Go(func() error { return members[0].Send(sending, room.ID, text(clock(), size)) })
+		return int64(len(members) - 1), members[0].Send(ctx, r.rooms[i].ID, text(due, size))
 	}
-	if err := group.Wait(); err != nil {
-		return s, err
-	}
-	waiting, stop := context.WithTimeout(ctx, settle)
-	defer stop()
-	if err := r.meter.wait(waiting, before+s.Expected); err != nil && ctx.Err() != nil {
-		return s, ctx.Err()
-	}
-	s.Deliveries = r.meter.total.Load() - before
-	s.Duplicates, s.Missing = r.meter.judged()
-	s.Latency = r.meter.take()
-	return s, nil
 }

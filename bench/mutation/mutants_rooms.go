@@ -95,7 +95,7 @@ var ofRooms = []mutant{
 	{what: "a join that the loaded state holds subscribes nobody", file: "engine/note.go",
 		from: "h.subscribeLate(e.Target, e.Seq-1, forever)", to: ""},
 	{what: "a stay that the loaded state knows to be over is not shown", file: "engine/note.go",
-		from: "h.stays[e.Target] = e.Seq\n", to: ""},
+		from: "set(&h.stays, e.Target, e.Seq)\n", to: ""},
 	{what: "who waits for a room is not told that it cannot be loaded", file: "engine/note.go",
 		from: "h.engine.log.Error(\"cannot load a room\", \"room\", h.id, \"error\", err)\n\tfor _, w := range h.waiting {\n\t\tw.failed(err)", to: "h.engine.log.Error(\"cannot load a room\", \"room\", h.id, \"error\", err)\n\tfor _, w := range h.waiting {\n\t\t_ = w"},
 	{what: "who waited for a room is not answered when it is loaded", file: "engine/note.go",

@@ -78,7 +78,7 @@ type sending struct {
 type (
 	happened struct{ event client.Event }
 	ended    struct{ err error }
-	result   struct {
+	answered struct {
 		room, text string
 		err        error
 	}
@@ -158,7 +158,7 @@ func (t *terminal) Update(m tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		t.render()
 		return t, nil
-	case result:
+	case answered:
 		if m.err != nil {
 			t.note(m.room, m.err.Error(), true)
 		} else if m.text != "" {
@@ -236,7 +236,7 @@ func (t *terminal) enter(text string) tea.Cmd {
 	do := func(f func() (string, error)) tea.Cmd {
 		return func() tea.Msg {
 			said, err := f()
-			return result{room: room, text: said, err: err}
+			return answered{room: room, text: said, err: err}
 		}
 	}
 	id := room
@@ -262,7 +262,7 @@ func (t *terminal) enter(text string) tea.Cmd {
 		return func() tea.Msg {
 			r, err := t.chat.CreateRoom(t.ctx, line.args[0])
 			if err != nil {
-				return result{room: room, err: err}
+				return answered{room: room, err: err}
 			}
 			return created{r}
 		}

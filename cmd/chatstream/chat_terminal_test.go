@@ -84,7 +84,7 @@ func (s *screen) update(m tea.Msg) (quit bool) {
 	switch m := cmd().(type) {
 	case tea.QuitMsg:
 		return true
-	case result, created, stored:
+	case answered, created, stored:
 		return s.update(m)
 	}
 	return false

@@ -2,6 +2,7 @@
 //
 //	chatstream serve   serves the chat
 //	chatstream chat    chats, in a terminal or from a script
+//	chatstream bench   measures, and reports and compares what was measured
 //
 // Every flag can also be given as an environment variable: --stream-lifetime is
 // CHATSTREAM_STREAM_LIFETIME.
@@ -21,6 +22,7 @@ import (
 type cli struct {
 	Serve serveCmd `cmd:"" help:"Serve the chat."`
 	Chat  chatCmd  `cmd:"" help:"Chat, in a terminal or from a script."`
+	Bench benchCmd `cmd:"" help:"Measure, and report and compare what was measured."`
 }
 
 func main() {
@@ -49,20 +51,20 @@ func run(ctx context.Context, args []string, std stdio) (code int) {
 		kong.Bind(std),
 	)
 	if err != nil {
-		return report(std.Err, &exitError{code: exitUsage, err: err})
+		return exitCode(std.Err, &exitError{code: exitUsage, err: err})
 	}
 	parsed, err := parser.Parse(args)
 	if exit.code >= 0 { // --help
 		return exit.code
 	}
 	if err != nil {
-		return report(std.Err, &exitError{code: exitUsage, err: err})
+		return exitCode(std.Err, &exitError{code: exitUsage, err: err})
 	}
-	return report(std.Err, parsed.Run())
+	return exitCode(std.Err, parsed.Run())
 }
 
-// report says what went wrong, in one line, and returns the exit code.
-func report(w io.Writer, err error) int {
+// exitCode says what went wrong, in one line, and returns the exit code.
+func exitCode(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}

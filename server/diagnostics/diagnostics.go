@@ -11,7 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"runtime"
+	"runtime/debug"
+	"syscall"
 	"time"
 )
 
@@ -22,7 +25,10 @@ type Server struct {
 }
 
 // Start serves on l, which it owns from then on. stats returns the counters that
-// /debug/stats shows as JSON; it is called for each request, by many goroutines.
+// /debug/stats shows as JSON; it is called for each request, by many goroutines. A
+// POST to /debug/gc collects garbage and gives what is free back to the operating
+// system, which the runtime itself does late, if ever: what is resident afterwards
+// is what the server needs.
 // Serving that ends by itself is told to log: the server goes on without it.
 func Start(l net.Listener, stats func() any, log *slog.Logger) *Server {
 	mux := http.NewServeMux()
@@ -32,6 +38,7 @@ func Start(l net.Listener, stats func() any, log *slog.Logger) *Server {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("POST /debug/gc", func(http.ResponseWriter, *http.Request) { debug.FreeOSMemory() })
 	mux.HandleFunc("GET /debug/stats", func(w http.ResponseWriter, _ *http.Request) { write(w, stats()) })
 	s := &Server{
 		// No WriteTimeout: a profile lasts as long as it is asked to.
@@ -47,11 +54,28 @@ func Start(l net.Listener, stats func() any, log *slog.Logger) *Server {
 	return s
 }
 
-// process is what the runtime tells.
+// process is what the runtime and the operating system tell.
 type process struct {
+	CPU        time.Duration // used so far, in nanoseconds
+	Memory     int64         // resident, in bytes; 0 where it cannot be told
 	Goroutines int
 	Processors int
 	Go         string
+}
+
+func thisProcess() process {
+	p := process{Goroutines: runtime.NumGoroutine(), Processors: runtime.GOMAXPROCS(0), Go: runtime.Version()}
+	var use syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &use) == nil {
+		p.CPU = time.Duration(use.Utime.Nano() + use.Stime.Nano())
+	}
+	if raw, err := os.ReadFile("/proc/self/statm"); err == nil { // Linux
+		var size, resident int64
+		if n, _ := fmt.Sscan(string(raw), &size, &resident); n == 2 {
+			p.Memory = resident * int64(os.Getpagesize())
+		}
+	}
+	return p
 }
 
 func write(w http.ResponseWriter, stats any) {
@@ -61,7 +85,7 @@ func write(w http.ResponseWriter, stats any) {
 	err := encoder.Encode(struct {
 		Process process
 		Server  any
-	}{process{runtime.NumGoroutine(), runtime.GOMAXPROCS(0), runtime.Version()}, stats})
+	}{thisProcess(), stats})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}

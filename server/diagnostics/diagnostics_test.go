@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -50,18 +51,48 @@ func TestShowsProfilesAndCounters(t *testing.T) {
 	}
 	code, body := get("/debug/stats")
 	var shown struct {
-		Process struct{ Goroutines int }
+		Process struct{ CPU, Memory, Goroutines int64 }
 		Server  counters
 	}
 	if err := json.Unmarshal([]byte(body), &shown); err != nil || code != http.StatusOK {
 		t.Fatalf("%d, %v: %s", code, err, body)
 	}
-	if shown.Server.Streams != 7 || shown.Process.Goroutines == 0 {
+	if shown.Server.Streams != 7 || shown.Process.Goroutines == 0 || shown.Process.CPU == 0 {
 		t.Errorf("shown: %+v", shown)
 	}
 }
 
-// What is not for looking at is not there: nothing can be changed from here.
+// Garbage is collected when that is asked for, and not by looking at it.
+func TestCollectsGarbage(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := diagnostics.Start(l, func() any { return nil }, slog.New(slog.DiscardHandler))
+	defer s.Close()
+	forced := func(method string) (code int, collections uint32) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://"+l.Addr().String()+"/debug/gc", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		runtime.ReadMemStats(&after)
+		return r.StatusCode, after.NumForcedGC - before.NumForcedGC
+	}
+	if code, n := forced(http.MethodPost); code != http.StatusOK || n == 0 {
+		t.Errorf("POST: %d, %d collections", code, n)
+	}
+	if code, n := forced(http.MethodGet); code == http.StatusOK || n != 0 {
+		t.Errorf("GET: %d, %d collections", code, n)
+	}
+}
+
 func TestNothingElseIsServed(t *testing.T) {
 	s, get := start(t)
 	defer s.Close()

@@ -1,0 +1,41 @@
+package report
+
+import "strings"
+
+// The commands that make results.
+var (
+	makeGoals = "go test ./... -run '^$' -bench '^" + goalBenchmarks() + "$' -count 6 -timeout 3h > bench/results/goals.txt"
+	makeLocks = "go test ./bench/contention -run '^$' -bench . -count 6 -timeout 1h > bench/results/contention.txt"
+	makePeers = "(cd bench/peers && go test ./... -run '^$' -bench . -count 6 -timeout 3h) > bench/results/peers.txt"
+)
+
+// makeScenario needs a server that has been started for it: startServer.
+func makeScenario(name string) string {
+	return "bin/chatstream bench " + name + " --diagnostics 127.0.0.1:6060 --out bench/results"
+}
+
+// startServer starts a server to be measured: hashing passwords costs little there.
+const startServer = "bin/chatstream serve --data /dev/shm/load --diagnostics 127.0.0.1:6060 --argon2-time 1 --argon2-memory 64 &"
+
+// goalBenchmarks are the benchmarks that the goals are judged by and that are in this
+// module.
+func goalBenchmarks() string {
+	var names []string
+	seen := make(map[string]bool)
+	for _, g := range Goals {
+		name, _, _ := strings.Cut(g.Benchmark, "/")
+		if !seen[name] && !isPeer(name) {
+			seen[name] = true
+			names = append(names, strings.TrimPrefix(name, "Benchmark"))
+		}
+	}
+	return "Benchmark(" + strings.Join(names, "|") + ")"
+}
+
+// missing says how results are made that are not there.
+func missing(command string) string {
+	if command == "" {
+		return ""
+	}
+	return "Not measured yet:\n\n```\n" + command + "\n```\n"
+}
