@@ -178,9 +178,9 @@ func (e *Engine) Serve(ctx context.Context, r Request, opened func(*Stream)) End
 }
 
 // Open is Serve for a transport that has no goroutine to spare for each stream.
-// It returns when the stream has been initialized, or has ended, and ctx bounds
-// it until then. After that it is the transport that says when its client is
-// gone, by End. ended is called once, at the stream's end, by Open or on a
+// It returns when all that the stream begins with is on its way, or when the
+// stream has ended, and ctx bounds it until then. After that it is the transport
+// that says when its client is gone, by End. ended is called once, at the stream's end, by Open or on a
 // goroutine of its own.
 func (e *Engine) Open(ctx context.Context, r Request, opened func(*Stream), ended func(Ending)) {
 	s, why, ok := e.begin(r)
