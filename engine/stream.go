@@ -21,25 +21,32 @@ import (
 // callback, a room that subscribes it. Once the handler has closed it nobody
 // enters any more, so that nothing is written, read or subscribed afterwards.
 type Stream struct {
-	// What fan-out writes of a stream with nothing to do, on one cache line.
+	// What fan-out and the beginning of a turn write, on one cache line; what
+	// each turn reads, on the next; and what it works with (turn). In a large room
+	// these lines are what a delivery costs.
 	slot  pool.Slot
 	inbox atomics.Inbox[producer]
+	refs  atomics.RefCount
 
-	engine *Engine
-	conn   Conn
-
-	account      string
-	installation string
+	engine  *Engine
+	conn    Conn
+	account string
+	// ending is the reason, set once by whoever is first; ended is closed then.
+	ending atomic.Pointer[Ending]
+	// stalledSince is when the turn last found work and no credit, by
+	// Engine.elapsed; 0 when it did not.
+	stalledSince atomic.Int64
 	features     Features
+
+	turn turnState
+
+	installation string
 	// generation is set by Registry.Replace and never changes afterwards.
 	generation uint64
 
-	refs    atomics.RefCount
+	ended   chan struct{}
 	drained chan struct{} // made by finish; closed when refs is closed and nobody is inside
 
-	// ending is the reason, set once by whoever is first; ended is closed then.
-	ending atomic.Pointer[Ending]
-	ended  chan struct{}
 	// atEnd, if set, is run once the stream is to end. Whoever takes it runs it.
 	atEnd atomic.Pointer[func()]
 
@@ -57,17 +64,11 @@ type Stream struct {
 	expires atomic.Int64
 	timer   *time.Timer
 
-	// stalledSince is when the turn last found work and no credit, by
-	// Engine.elapsed; 0 when it did not.
-	stalledSince atomic.Int64
-
 	// silentSince is since when the stream has said nothing, by Engine.elapsed,
 	// 0 until it is live, and always for a client that wants no bookmarks.
 	silentSince atomic.Int64
 	// idle is how long it may be silent before a bookmark comes. The sweeper's.
 	idle time.Duration
-
-	turn turnState
 }
 
 // turnState belongs to the stream's turn. After refs has drained it belongs to
@@ -77,6 +78,9 @@ type turnState struct {
 	// is being initialized only initial is served.
 	initial, replies, ready atomics.List[producer]
 	live                    bool
+	out                     builder
+	response                Response
+
 	// rooms holds the subscription of each room: what the stream must take
 	// back when it ends. A later stay in the same room hangs on the earlier
 	// one's next.
@@ -91,9 +95,6 @@ type turnState struct {
 	// skipped are subscriptions that have come further than their client has
 	// been told, since what came last was for others.
 	skipped []*subscription
-
-	out      builder
-	response Response
 }
 
 func newStream(e *Engine, r Request) *Stream {
