@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"runtime/pprof"
 	"sync"
 	"sync/atomic"
@@ -154,15 +155,11 @@ type Request struct {
 // reader can be started. ctx is the connection's: when it ends the client is
 // gone.
 func (e *Engine) Serve(ctx context.Context, r Request, opened func(*Stream)) Ending {
-	if !e.enter() {
-		return Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN}
+	s, why, ok := e.begin(r)
+	if !ok {
+		return why
 	}
 	defer e.streams.Done()
-	s := newStream(e, r)
-	if !e.registry.Replace(s) {
-		return Ending{Reason: streampb.StreamDownReasons_STREAM_CANCELED_BY_ANOTHER_STREAM}
-	}
-	e.counters.opened.Add(1)
 	defer e.counters.finished.Add(1)
 	finished := false
 	defer func() {
@@ -171,19 +168,68 @@ func (e *Engine) Serve(ctx context.Context, r Request, opened func(*Stream)) End
 			s.finish()
 		}
 	}()
+	e.prepare(ctx, s, r.Rooms, opened)
+	if s.await(ctx, nil) != nil && ctx.Err() != nil {
+		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
+	}
+	why = s.finish()
+	finished = true
+	return why
+}
+
+// Open is Serve for a transport that has no goroutine to spare for each stream.
+// It returns when all that the stream begins with is on its way, or when the
+// stream has ended, and ctx bounds it until then. After that it is the transport
+// that says when its client is gone, by End. ended is called once, at the stream's end, by Open or on a
+// goroutine of its own.
+func (e *Engine) Open(ctx context.Context, r Request, opened func(*Stream), ended func(Ending)) {
+	s, why, ok := e.begin(r)
+	if !ok {
+		ended(why)
+		return
+	}
+	defer s.then(func() {
+		why := s.finish()
+		e.counters.finished.Add(1)
+		e.streams.Done()
+		ended(why)
+	})
+	defer func() {
+		if v := recover(); v != nil {
+			e.log.Error("panic while a stream is opened", "account", s.account, "panic", v, "stack", string(debug.Stack()))
+			s.End(failed(chatpb.ReturnStatus_LG_ERROR))
+		}
+	}()
+	e.prepare(ctx, s, r.Rooms, opened)
+	if ctx.Err() != nil {
+		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
+	}
+}
+
+// begin makes a stream its account's, or says why not. streams.Done and
+// counters.finished are to be called for it.
+func (e *Engine) begin(r Request) (*Stream, Ending, bool) {
+	if !e.enter() {
+		return nil, Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN}, false
+	}
+	s := newStream(e, r)
+	if !e.registry.Replace(s) {
+		e.streams.Done()
+		return nil, Ending{Reason: streampb.StreamDownReasons_STREAM_CANCELED_BY_ANOTHER_STREAM}, false
+	}
+	e.counters.opened.Add(1)
+	return s, Ending{}, true
+}
+
+// prepare brings a stream from its opening to being live, or ends it.
+func (e *Engine) prepare(ctx context.Context, s *Stream, rooms []KnownRoom, opened func(*Stream)) {
 	opened(s)
 	if !e.accepting.Load() { // the shutdown may not have seen it
 		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
 	}
-	if err := s.initialize(ctx, r.Rooms); err != nil {
+	if err := s.initialize(ctx, rooms); err != nil {
 		e.initFailed(ctx, s, err)
 	}
-	if s.await(ctx, nil) != nil && ctx.Err() != nil {
-		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
-	}
-	why := s.finish()
-	finished = true
-	return why
 }
 
 // enter counts a stream up, unless the engine takes no more.

@@ -249,7 +249,7 @@ func (r *rig) connectAs(conn *fakeConn, who int, features Features, rooms ...Kno
 	device := fmt.Sprint("device", len(r.open))
 	r.mu.Unlock()
 	go func() {
-		why := r.Serve(ctx, Request{
+		why := serve(r.Engine, ctx, Request{
 			Account: account(who), Installation: device,
 			Rooms: rooms, Features: features, Conn: conn,
 		}, func(s *Stream) { c.stream = s })

@@ -9,11 +9,15 @@ func TestStepsAreInTheOrderOfTheModelsOfLife(t *testing.T) {
 		steps    []string
 	}{
 		// The handler.
-		{"engine.go", "Serve", []string{"e.enter()", "e.registry.Replace(s)", "opened(s)", "!e.accepting.Load()", "s.initialize(", "s.await(", "s.finish()"}},
+		{"engine.go", "Serve", []string{"e.begin(r)", "e.prepare(", "s.await(", "s.finish()"}},
+		{"engine.go", "Open", []string{"e.begin(r)", "s.then(", "s.finish()", "e.prepare("}},
+		{"engine.go", "begin", []string{"e.enter()", "e.registry.Replace(s)"}},
+		{"engine.go", "prepare", []string{"opened(s)", "!e.accepting.Load()", "s.initialize("}},
 		{"engine.go", "enter", []string{"e.gate.Add(1)", "e.accepting.Load()", "e.streams.Add(1)"}},
 		{"stream_init.go", "initialize", []string{"in.rooms(known)", "s.startTimer(life)", "in.goLive, s.live)"}},
 		{"stream_init.go", "ask", []string{"rooms.open(id, &n.Link)", "<-answer", "<-in.s.ended"}},
-		{"stream.go", "End", []string{"if !s.ending.CompareAndSwap(nil, &why) {", "return false", "close(s.ended)"}},
+		{"stream.go", "End", []string{"if !s.ending.CompareAndSwap(nil, &why) {", "return false", "close(s.ended)", "s.atEnd.Swap(nil)"}},
+		{"stream.go", "then", []string{"s.atEnd.Store(&f)", "s.ending.Load() == nil", "s.atEnd.Swap(nil)"}},
 		{"stream.go", "release", []string{"if s.refs.Release() {", "close(s.drained)"}},
 		{"stream_end.go", "finish", []string{"s.refs.Close(); drained {", "close(s.drained)", "<-s.drained"}},
 		// The timer.

@@ -47,6 +47,9 @@ type Stream struct {
 	ended   chan struct{}
 	drained chan struct{} // made by finish; closed when refs is closed and nobody is inside
 
+	// atEnd, if set, is run once the stream is to end. Whoever takes it runs it.
+	atEnd atomic.Pointer[func()]
+
 	// initialized is closed once the stream's initialization has been written:
 	// the first Read starts then.
 	initialized chan struct{}
@@ -124,7 +127,22 @@ func (s *Stream) End(why Ending) bool {
 		return false
 	}
 	close(s.ended)
+	if f := s.atEnd.Swap(nil); f != nil {
+		go (*f)()
+	}
 	return true
+}
+
+// then has f run when the stream is to end, at once if it is. Either End sees f,
+// or this sees the reason.
+func (s *Stream) then(f func()) {
+	s.atEnd.Store(&f)
+	if s.ending.Load() == nil {
+		return
+	}
+	if f := s.atEnd.Swap(nil); f != nil {
+		(*f)()
+	}
 }
 
 // acquire enters the stream; false once it is closed. release leaves it.

@@ -79,6 +79,9 @@ func (c *conn) Sent() int64 { return c.sent }
 // Passed implements engine.Conn.
 func (c *conn) Passed() int64 { return c.completed.Load() }
 
+// Stuck implements outgoing: trailing metadata would wait for credit as well.
+func (c *conn) Stuck() bool { return c.outstanding() >= writeQuota }
+
 // box is engine.Config.Box: elements are boxed once for all streams. A
 // SliceBuffer is not counted, so sharing it needs no Ref.
 func box(encoded []byte) any { return mem.Buffer(mem.SliceBuffer(encoded)) }

@@ -17,21 +17,29 @@ type connections struct {
 	mu    sync.Mutex
 	open  map[net.Conn]struct{} // and some that have been closed since
 	sweep int                   // how many make it worth while to look for those
-	stuck map[*conn]stuckStream
+	stuck map[outgoing]stuckStream
+}
+
+// outgoing is what stands between a stream that has ended and its client.
+type outgoing interface {
+	// Stuck reports whether the stream's end waits for the client to read.
+	Stuck() bool
+	// Passed is how many bytes the client has taken.
+	Passed() int64
 }
 
 // stuckStream is a stream whose trailing metadata wait behind what its client
 // has not taken.
 type stuckStream struct {
-	raw       net.Conn
-	completed int64 // what had been taken when the stream ended
+	raw    net.Conn
+	passed int64 // what had been taken when the stream ended
 }
 
 // minSweep is the least number of connections among which closed ones are looked for.
 const minSweep = 64
 
 func newConnections() *connections {
-	return &connections{open: make(map[net.Conn]struct{}), sweep: minSweep, stuck: make(map[*conn]stuckStream)}
+	return &connections{open: make(map[net.Conn]struct{}), sweep: minSweep, stuck: make(map[outgoing]stuckStream)}
 }
 
 // listen makes l's connections known. They must reach grpc-go as they are: only
@@ -81,24 +89,23 @@ const cutGrace = 10 * time.Second
 // ended takes note of a stream that has ended. If its client does not read, its
 // connection is closed after a while: the trailing metadata wait behind what it
 // has not taken, and would do so for ever.
-func (k *connections) ended(ctx context.Context, c *conn) {
-	raw := connOf(ctx)
-	if c.outstanding() < writeQuota || raw == nil {
+func (k *connections) ended(raw net.Conn, c outgoing) {
+	if raw == nil || !c.Stuck() {
 		return
 	}
 	k.mu.Lock()
-	k.stuck[c] = stuckStream{raw, c.completed.Load()}
+	k.stuck[c] = stuckStream{raw, c.Passed()}
 	k.mu.Unlock()
 	time.AfterFunc(cutGrace, func() { k.cut(c) })
 }
 
 // isStuck reports whether c's client has still taken nothing.
-func (s stuckStream) isStuck(c *conn) bool {
-	return !closed(s.raw) && c.completed.Load() == s.completed
+func (s stuckStream) isStuck(c outgoing) bool {
+	return !closed(s.raw) && c.Passed() == s.passed
 }
 
 // cut closes the connection of a stuck stream.
-func (k *connections) cut(c *conn) {
+func (k *connections) cut(c outgoing) {
 	k.mu.Lock()
 	s, known := k.stuck[c]
 	delete(k.stuck, c)

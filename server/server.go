@@ -33,16 +33,17 @@ import (
 
 // Server serves the chat over gRPC.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	store    store.Store
-	pool     *pool.Pool
-	engine   *engine.Engine
-	accounts *accounts.Service
-	grpc     *grpc.Server
-	health   *health.Server
-	commands *gate
-	conns    *connections
+	cfg       Config
+	log       *slog.Logger
+	store     store.Store
+	pool      *pool.Pool
+	engine    *engine.Engine
+	accounts  *accounts.Service
+	grpc      *grpc.Server
+	transport transport // what accepts connections: grpc, but for an experiment
+	health    *health.Server
+	commands  *gate
+	conns     *connections
 	// roles label the goroutines of chat streams for profiles.
 	roles struct{ handler, reader context.Context }
 	// serving ends when only farewells are left to be said.
@@ -87,7 +88,15 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 	chatstreampb.RegisterDeliveryServiceServer(s.grpc, deliveryService{Server: s})
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
+	s.transport = s.newTransport()
 	return s, nil
+}
+
+// transport is what a grpc.Server is to the connections.
+type transport interface {
+	Serve(net.Listener) error
+	GracefulStop()
+	Stop()
 }
 
 func (s *Server) options() []grpc.ServerOption {
@@ -136,7 +145,7 @@ func (s *Server) Serve(l net.Listener) error {
 	defer pprof.SetGoroutineLabels(context.Background())
 	pprof.SetGoroutineLabels(role("transport"))
 	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
-	if err := s.grpc.Serve(s.conns.listen(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.transport.Serve(s.conns.listen(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
@@ -173,14 +182,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.endServing()
 	stopped := make(chan struct{})
 	go func() {
-		s.grpc.GracefulStop()
+		s.transport.GracefulStop()
 		close(stopped)
 	}()
 	select {
 	case <-stopped:
 	case <-ctx.Done():
 		s.log.Info("drain time is over: what is still connected is cut", "connections", s.conns.close())
-		s.grpc.Stop() // makes GracefulStop return
+		s.transport.Stop() // makes GracefulStop return
 		<-stopped
 	}
 	s.readers.Wait()

@@ -30,32 +30,7 @@ type chatService struct {
 // StreamChatRPC serves one chat stream. Its status is always OK: why it ended
 // stands in the trailing metadata.
 func (s chatService) StreamChatRPC(stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse]) error {
-	stream.SetTrailer(trailer(s.chat(stream)))
-	return nil
-}
-
-func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse]) (why engine.Ending) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.log.Error("panic in a chat stream", "panic", v, "stack", string(debug.Stack()))
-			why = withStatus(chatpb.ReturnStatus_LG_ERROR)
-		}
-	}()
-	pprof.SetGoroutineLabels(s.roles.handler)
 	ctx := stream.Context()
-	if !s.engine.Accepting() {
-		return engine.Ending{Reason: reasonShutdown}
-	}
-	// Key by key: the whole would be a copy that lives as long as the stream.
-	o, err := parseOpening(func(key string) []string { return metadata.ValueFromIncomingContext(ctx, key) })
-	if err != nil {
-		s.log.Info("chat stream refused", "error", err)
-		return withStatus(chatpb.ReturnStatus_INVALID_PARAMETER_PASSED)
-	}
-	account, status := s.accounts.Check(ctx, o.login)
-	if status != chatpb.ReturnStatus_SUCCESS {
-		return withStatus(status)
-	}
 	// Elements are shared by all receivers: compressing them would be done for
 	// each anew, and would give back their buffers at once instead of when they
 	// have been written.
@@ -63,21 +38,58 @@ func (s chatService) chat(stream grpc.BidiStreamingServer[streampb.ChatToServerR
 		s.log.Debug("cannot turn compression off", "error", err)
 	}
 	c := newConn(stream)
-	defer s.conns.ended(ctx, c)
-	return s.engine.Serve(ctx, engine.Request{
-		Account:      account.ID,
-		Installation: o.login.GetInstallationId(),
-		Rooms:        o.rooms,
-		Features:     o.features,
-		Conn:         c,
-	}, func(open *engine.Stream) {
-		// A logout or another login since the check found no stream to end, so
-		// it is looked for once more now that there is one.
+	stream.SetTrailer(trailer(s.chat(ctx, c, func(open *engine.Stream) {
+		s.readers.Go(func() { s.read(ctx, stream, open) })
+	})))
+	s.conns.ended(connOf(ctx), c)
+	return nil
+}
+
+// chat runs one chat stream over c, from its opening to its end. read is to see
+// to it that the stream is told what its client says.
+func (s chatService) chat(ctx context.Context, c engine.Conn, read func(*engine.Stream)) (why engine.Ending) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("panic in a chat stream", "panic", v, "stack", string(debug.Stack()))
+			why = withStatus(chatpb.ReturnStatus_LG_ERROR)
+		}
+	}()
+	pprof.SetGoroutineLabels(s.roles.handler)
+	// Key by key: the whole would be a copy that lives as long as the stream.
+	request, recheck, why, ok := s.admit(ctx, func(key string) []string { return metadata.ValueFromIncomingContext(ctx, key) })
+	if !ok {
+		return why
+	}
+	request.Conn = c
+	return s.engine.Serve(ctx, request, func(open *engine.Stream) {
+		recheck(open)
+		read(open)
+	})
+}
+
+// admit looks whether a stream may be opened, by its metadata, or says why not. recheck is to be called once it is open: a logout or another login since
+// the check found no stream to end, so it is looked for once more.
+func (s chatService) admit(ctx context.Context, get func(key string) []string) (r engine.Request, recheck func(*engine.Stream), why engine.Ending, ok bool) {
+	if !s.engine.Accepting() {
+		return r, nil, engine.Ending{Reason: reasonShutdown}, false
+	}
+	o, err := parseOpening(get)
+	if err != nil {
+		s.log.Info("chat stream refused", "error", err)
+		return r, nil, withStatus(chatpb.ReturnStatus_INVALID_PARAMETER_PASSED), false
+	}
+	account, status := s.accounts.Check(ctx, o.login)
+	if status != chatpb.ReturnStatus_SUCCESS {
+		return r, nil, withStatus(status), false
+	}
+	recheck = func(open *engine.Stream) {
 		if _, status := s.accounts.Check(ctx, o.login); status != chatpb.ReturnStatus_SUCCESS {
 			open.End(withStatus(status))
 		}
-		s.readers.Go(func() { s.read(ctx, stream, open) })
-	})
+	}
+	return engine.Request{
+		Account: account.ID, Installation: o.login.GetInstallationId(), Rooms: o.rooms, Features: o.features,
+	}, recheck, engine.Ending{}, true
 }
 
 // read is the stream's one reader. It starts a Read when the engine allows it,
