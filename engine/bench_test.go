@@ -95,7 +95,6 @@ func BenchmarkSplice(b *testing.B) {
 				b.Fatal(err)
 			}
 			var out builder
-			var r Response
 			b.ReportAllocs()
 			for b.Loop() {
 				for range n {
@@ -104,7 +103,7 @@ func BenchmarkSplice(b *testing.B) {
 					}
 					out.add(fieldNewMessages, entry.shown)
 				}
-				out.response(&r)
+				out.response()
 				out.reset()
 			}
 		})

@@ -26,17 +26,26 @@ type Stats struct {
 	EventsSequenced, EventsHealed uint64
 	// ResponsesSent carried ElementsSent messages in lists.
 	ResponsesSent, ElementsSent, BytesSent uint64
-	Streams, Rooms                         int
-	TailBytes                              int64
+	// StreamsParked of the Streams have something to say to a client that does not
+	// read.
+	Streams, StreamsParked, Rooms int
+	TailBytes                     int64
 }
 
-// Stats returns the counters, each by itself: they are not a snapshot.
+// Stats returns the counters, each by itself: they are not a snapshot. It looks at
+// every stream.
 func (e *Engine) Stats() Stats {
 	c := &e.counters
+	parked := 0
+	e.registry.Range(func(s *Stream) {
+		if s.stalledSince.Load() != 0 {
+			parked++
+		}
+	})
 	return Stats{
 		StreamsOpened: c.opened.Load(), StreamsFinished: c.finished.Load(),
 		EventsSequenced: c.sequenced.Load(), EventsHealed: c.healed.Load(),
 		ResponsesSent: c.responses.Load(), ElementsSent: c.elements.Load(), BytesSent: c.bytes.Load(),
-		Streams: e.registry.Len(), Rooms: e.rooms.Len(), TailBytes: e.tailBytes.Load(),
+		Streams: e.registry.Len(), StreamsParked: parked, Rooms: e.rooms.Len(), TailBytes: e.tailBytes.Load(),
 	}
 }

@@ -192,8 +192,10 @@ func (h *hostedRoom) publish() {
 }
 
 // tell tells the subscriptions of the last head, and reports whether all have
-// been told. That is all that an event costs a member: one Swap, and a push for
-// those whose stream did not know yet that the room has news.
+// been told. That is all that an event costs a member: a look, and one Swap and a
+// push for those whose stream did not know yet that the room has news. A Swap that
+// finds true changes nothing, so to see true is the same, and does not take the
+// cache line away from the other processors: clients that never read stay dirty.
 func (h *hostedRoom) tell() bool {
 	if h.telling >= len(h.subs) {
 		h.dismiss()
@@ -201,7 +203,7 @@ func (h *hostedRoom) tell() bool {
 	}
 	end := min(h.telling+fanOutChunk, len(h.subs))
 	for _, sub := range h.subs[h.telling:end] {
-		if !sub.dirty.Swap(true) {
+		if !sub.dirty.Load() && !sub.dirty.Swap(true) {
 			sub.stream.push(&sub.Link)
 		}
 	}

@@ -247,6 +247,49 @@ func TestStoreThatFailsDuringInitializationIsSaidToBeDown(t *testing.T) {
 	}
 }
 
+// A stream that ends while the store is read for it does not wait for the store,
+// and what was to be read for it and had not begun is not.
+func TestEndDoesNotWaitForAReadOfTheStore(t *testing.T) {
+	for what, end := range map[string]func(*client){
+		"the client is gone":   func(c *client) { c.cancel() },
+		"the stream is to end": func(c *client) { c.stream.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN}) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			inBubble(t, Config{StoreTimeout: time.Hour}, func(r *rig) {
+				r.create(roomA, 0)
+				r.settle()
+				gate := make(chan struct{})
+				r.log.set(func() { r.log.gate = gate })
+				c := r.connect(0)
+				r.settle()
+				if _, ended := c.why(); ended {
+					t.Fatal("it did not wait for the store")
+				}
+				end(c)
+				r.settle()
+				if _, ended := c.why(); !ended {
+					t.Error("its end waits for the store")
+				}
+				r.log.set(func() { r.log.gate = nil })
+				close(gate)
+			})
+		})
+	}
+}
+
+func TestStreamThatHasEndedHasNothingReadForIt(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		s := newStream(r.Engine, Request{Account: account(0), Conn: newFakeConn()})
+		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
+		in := &initialization{s: s, ctx: context.Background()}
+		_ = in.store(func(context.Context) error {
+			t.Error("the store is read")
+			return nil
+		})
+		r.settle()
+	})
+}
+
 // A page that cannot be read for a slow stream ends it; it comes again.
 func TestStoreThatFailsASlowStreamEndsIt(t *testing.T) {
 	for _, what := range []string{"an error", "a panic"} {

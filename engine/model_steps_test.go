@@ -23,7 +23,7 @@ func TestStepsAreInTheOrderOfTheModels(t *testing.T) {
 		{"subscription.go", "fill", []string{"return s.fetch(sub)", "sub.dirty.Store(false)", "end := sub.end()", "sub.peek()", "sub.advance()", "sub.again(back)", "s.finishSubscription(sub)"}},
 		{"subscription.go", "end", []string{"head.Load()", "until.Load()"}},
 		{"subscription.go", "again", []string{"if sub.dirty.Swap(true) {", "return done", "return where"}},
-		{"hosted.go", "tell", []string{"if !sub.dirty.Swap(true) {", "sub.stream.push("}},
+		{"hosted.go", "tell", []string{"if !sub.dirty.Load() && !sub.dirty.Swap(true) {", "sub.stream.push("}},
 		{"hosted.go", "pass", []string{"h.subscribe(", "h.tail.append(", "h.state = room.Fold", "h.end(sub, e.Seq)"}},
 		{"hosted.go", "publish", []string{"h.head.Store(", "h.telling = 0"}},
 		{"hosted.go", "applyNext", []string{"n.apply(h)"}},

@@ -63,16 +63,18 @@ var errElement = errors.New("engine: not an element")
 // builder puts one response together. A stream's turn owns it and uses it again
 // for the next one.
 type builder struct {
-	field    protowire.Number
-	elements []*Element
-	bytes    int
-	whole    []byte
-	after    func()
+	// out is the response. While it is put together, its elements are what was
+	// added, or its head is all of it.
+	out   Response
+	whole bool
+	field protowire.Number // the list that the elements belong to
+	bytes int              // in the elements
+	after func()
 	// from are the subscriptions that elements come from.
 	from []*subscription
 }
 
-func (b *builder) empty() bool { return len(b.elements) == 0 && b.whole == nil }
+func (b *builder) empty() bool { return len(b.out.Elements) == 0 && !b.whole }
 
 // takes reports whether size more bytes could be added as part of field's list: a response
 // holds one list, and one element that is too large for a response goes alone.
@@ -80,13 +82,13 @@ func (b *builder) takes(field protowire.Number, size int) bool {
 	if b.empty() {
 		return true
 	}
-	return b.whole == nil && b.field == field && len(b.elements) < maxElements && b.bytes+size <= maxResponseBytes
+	return !b.whole && b.field == field && len(b.out.Elements) < maxElements && b.bytes+size <= maxResponseBytes
 }
 
 // add appends e to field's list, which takes has allowed.
 func (b *builder) add(field protowire.Number, e *Element) {
 	b.field = field
-	b.elements = append(b.elements, e)
+	b.out.Elements = append(b.out.Elements, e)
 	b.bytes += len(e.Bytes)
 }
 
@@ -99,23 +101,25 @@ func (b *builder) comes(sub *subscription) {
 
 // set makes the response the marshalled raw; after, if not nil, is called once
 // it has been handed to the transport.
-func (b *builder) set(raw []byte, after func()) { b.whole, b.after = raw, after }
+func (b *builder) set(raw []byte, after func()) {
+	b.out.Head, b.out.Size = raw, len(raw)
+	b.whole, b.after = true, after
+}
 
-// response encodes what was added. It is valid until reset.
-func (b *builder) response(r *Response) {
-	if b.whole != nil {
-		*r = Response{Head: b.whole, Size: len(b.whole)}
-		return
+// response completes what was added. It is the builder's, and valid until reset.
+func (b *builder) response() *Response {
+	if !b.whole {
+		head := make([]byte, 0, 8)
+		head = protowire.AppendTag(head, b.field, protowire.BytesType)
+		b.out.Head = protowire.AppendVarint(head, uint64(b.bytes))
+		b.out.Size = len(b.out.Head) + b.bytes
 	}
-	head := make([]byte, 0, 8)
-	head = protowire.AppendTag(head, b.field, protowire.BytesType)
-	head = protowire.AppendVarint(head, uint64(b.bytes))
-	*r = Response{Head: head, Elements: b.elements, Size: len(head) + b.bytes}
+	return &b.out
 }
 
 // reset forgets everything but the memory.
 func (b *builder) reset() {
-	clear(b.elements)
+	clear(b.out.Elements)
 	clear(b.from)
-	*b = builder{elements: b.elements[:0], from: b.from[:0]}
+	*b = builder{out: Response{Elements: b.out.Elements[:0]}, from: b.from[:0]}
 }

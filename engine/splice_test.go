@@ -70,8 +70,7 @@ func spliceIsMarshal(t *testing.T, messages []*chatpb.ChatMessageToClient, initi
 		}
 		b.add(field, e)
 	}
-	var r Response
-	b.response(&r)
+	r := b.response()
 	got := bytes.Clone(r.Head)
 	for _, e := range r.Elements {
 		got = append(got, e.Bytes...)

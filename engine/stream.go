@@ -67,8 +67,6 @@ type Stream struct {
 	// silentSince is since when the stream has said nothing, by Engine.elapsed,
 	// 0 until it is live, and always for a client that wants no bookmarks.
 	silentSince atomic.Int64
-	// idle is how long it may be silent before a bookmark comes. The sweeper's.
-	idle time.Duration
 }
 
 // turnState belongs to the stream's turn. After refs has drained it belongs to
@@ -79,7 +77,6 @@ type turnState struct {
 	initial, replies, ready atomics.List[producer]
 	live                    bool
 	out                     builder
-	response                Response
 
 	// rooms holds the subscription of each room: what the stream must take
 	// back when it ends. A later stay in the same room hangs on the earlier
@@ -112,7 +109,6 @@ func newStream(e *Engine, r Request) *Stream {
 	s.slot.Init(e.pool, s)
 	s.timer = time.AfterFunc(never, s.timeUp)
 	s.timer.Stop() // until startTimer
-	s.idle = jittered(e.cfg.BookmarkEvery)
 	s.conn.Bind(s.slot.Schedule)
 	return s
 }

@@ -29,7 +29,9 @@ var (
 // The handler then sets the trailing metadata and returns, which is what wakes
 // the reader.
 func (s *Stream) finish() Ending {
-	s.drained = make(chan struct{}) // before Close: whoever finds refs closed finds it
+	if s.drained == nil { // finish may have panicked before
+		s.drained = make(chan struct{}) // before Close: whoever finds refs closed finds it
+	}
 	if _, drained := s.refs.Close(); drained {
 		close(s.drained)
 	}

@@ -501,10 +501,17 @@ func (in *initialization) enter() error {
 func (in *initialization) leave() { <-in.window }
 
 // store runs read on a worker: the workers bound how many streams read at once.
-// What read does when the stream has ended meanwhile nobody waits for.
+// A read that has begun when the stream ends goes on, and nobody waits for it.
+// Its context is not a child of the stream's, which would keep a table of its
+// children for as long as it lives.
 func (in *initialization) store(read func(context.Context) error) error {
 	answered := make(chan error, 1)
-	if err := in.s.engine.job(read, func(err error) { answered <- err }); err != nil {
+	if err := in.s.engine.job(func(ctx context.Context) error {
+		if in.s.ending.Load() != nil || in.ctx.Err() != nil {
+			return errEnding
+		}
+		return read(ctx)
+	}, func(err error) { answered <- err }); err != nil {
 		return errors.Join(errStore, err)
 	}
 	// A store that does not heed its context is not waited for either.

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -62,12 +61,11 @@ func (s *Stream) passedOver(sub *subscription) {
 // The sweeper calls it, often.
 func (s *Stream) bookmarkWhenIdle() {
 	since, now := s.silentSince.Load(), s.engine.elapsed()
-	if since == 0 || now-since < int64(s.idle) || s.stalledSince.Load() != 0 || !s.acquire() {
+	if since == 0 || now-since < int64(jittered(s.engine.cfg.BookmarkEvery, since)) || s.stalledSince.Load() != 0 || !s.acquire() {
 		return
 	}
 	defer s.release()
 	if s.silentSince.CompareAndSwap(since, now) {
-		s.idle = jittered(s.engine.cfg.BookmarkEvery)
 		b := &bookmark{}
 		b.Init(b)
 		s.push(&b.Link)
@@ -75,8 +73,10 @@ func (s *Stream) bookmarkWhenIdle() {
 }
 
 // jittered is within a quarter of d: what many streams do regularly they are not
-// to do at the same moment.
-func jittered(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2) }
+// to do at the same moment. since, in nanoseconds, is as good as chance.
+func jittered(d time.Duration, since int64) time.Duration {
+	return d*3/4 + time.Duration(since)%max(d/2, 1)
+}
 
 // goAway tells a client that its stream is about to end.
 type goAway struct {

@@ -52,12 +52,12 @@ func (s *Stream) write() bool {
 	if s.compose(out); out.empty() {
 		return true
 	}
-	out.response(&s.turn.response)
-	if err := s.conn.Send(&s.turn.response); err != nil {
+	response := out.response()
+	if err := s.conn.Send(response); err != nil {
 		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
 		return false
 	}
-	s.engine.counters.sent(&s.turn.response)
+	s.engine.counters.sent(response)
 	if s.features.Bookmark && s.turn.live {
 		s.silentSince.Store(s.engine.elapsed())
 	}

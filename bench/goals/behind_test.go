@@ -30,7 +30,8 @@ func BenchmarkBehind(b *testing.B) {
 	took := make([]time.Duration, len(sides))
 	for b.Loop() {
 		for range 5 { // it takes some tens of milliseconds
-			for i, s := range sides {
+			for _, i := range []int{0, 1, 1, 0} {
+				s := sides[i]
 				d, err := late.CatchUp(b.Context(), s.Target)
 				if err != nil {
 					b.Fatalf("%s: %v", s.name, err)
@@ -39,7 +40,7 @@ func BenchmarkBehind(b *testing.B) {
 			}
 		}
 	}
-	rate := func(d time.Duration) float64 { return missed * 5 * float64(b.N) / d.Seconds() }
+	rate := func(d time.Duration) float64 { return missed * 10 * float64(b.N) / d.Seconds() }
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(rate(took[0]), "ours-messages/s")
 	b.ReportMetric(rate(took[1]), "bare-messages/s")

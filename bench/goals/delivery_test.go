@@ -70,15 +70,16 @@ func saturated(b *testing.B, window int) {
 	run(ours, warmUp)
 	run(bare, warmUp)
 	var a, c time.Duration
-	var rateA, rateC float64
+	var rateA, rateC, joinedA, joinedC float64
 	for b.Loop() {
 		for _, s := range []side{ours, bare, bare, ours} {
 			cost, sample := run(s, duration/2)
 			rate := float64(sample.Deliveries) / sample.Elapsed.Seconds()
+			joined := float64(sample.Deliveries) / float64(sample.Responses)
 			if s.Fanout == ours.Fanout {
-				a, rateA = a+cost, rateA+rate
+				a, rateA, joinedA = a+cost, rateA+rate, joinedA+joined
 			} else {
-				c, rateC = c+cost, rateC+rate
+				c, rateC, joinedC = c+cost, rateC+rate, joinedC+joined
 			}
 		}
 	}
@@ -88,6 +89,8 @@ func saturated(b *testing.B, window int) {
 	b.ReportMetric(float64(c.Nanoseconds())/1e3/n, "bare-us/delivery")
 	b.ReportMetric(rateA/n, "ours-deliveries/s")
 	b.ReportMetric(rateC/n, "bare-deliveries/s")
+	b.ReportMetric(joinedA/n, "ours-deliveries/response")
+	b.ReportMetric(joinedC/n, "bare-deliveries/response")
 	b.ReportMetric(float64(a)/float64(c), "ratio")
 }
 
@@ -125,8 +128,9 @@ func saturation(b *testing.B, sides ...side) float64 {
 	return slowest
 }
 
-// How long after a message is due everybody has it, at half of the rate at which
-// the slower of the two is saturated. Ours stores it durably in that time.
+// How long after a message was due streams have it, at half of the rate at which
+// the slower of the two is saturated. That includes the call that sends it and the
+// generator's own work, on both sides, and on ours that it is stored durably.
 func BenchmarkLatency(b *testing.B) {
 	ours, bare := pair(b, streams, 0)
 	compareLatency(b, ours, bare, "bare", saturation(b, ours, bare)/2)
@@ -183,4 +187,7 @@ func BenchmarkStalled(b *testing.B) {
 		b.Fatal(err)
 	}
 	compareLatency(b, beside, alone, "alone", saturation(b, alone)/2)
+	if open, parked := beside.streams(b); open != healthy+deaf || parked < deaf {
+		b.Errorf("of %d streams that are open %d are parked: %d were to be beside %d", open, parked, deaf, healthy)
+	}
 }

@@ -3,6 +3,7 @@ package goals
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -162,4 +163,24 @@ func (s server) memory(tb testing.TB) (collected, returned int64) {
 	ask(http.MethodGet, "/debug/pprof/heap?gc=1")
 	collected = ask(http.MethodGet, "/debug/pprof/heap?gc=1")
 	return collected, ask(http.MethodPost, "/debug/gc")
+}
+
+// streams are how many are open in a server of ours, and how many of them have
+// something to say to a client that does not read.
+func (s server) streams(tb testing.TB) (open, parked int) {
+	tb.Helper()
+	r, err := http.Get("http://" + s.diagnostics + "/debug/stats")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer r.Body.Close()
+	var shown struct {
+		Server struct {
+			Engine struct{ Streams, StreamsParked int }
+		}
+	}
+	if err := json.NewDecoder(r.Body).Decode(&shown); err != nil {
+		tb.Fatal(err)
+	}
+	return shown.Server.Engine.Streams, shown.Server.Engine.StreamsParked
 }

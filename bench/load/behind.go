@@ -58,10 +58,8 @@ func (l *Late) CatchUp(ctx context.Context, t Target) (time.Duration, error) {
 		return 0, err
 	}
 	defer s.Close()
-	waiting, stop := context.WithTimeout(ctx, settle)
-	defer stop()
-	if err := l.meter.wait(waiting, before+l.missed); err != nil {
-		return 0, fmt.Errorf("%w: %d of %d came", ErrLost, l.meter.total.Load()-before, l.missed)
+	if err := l.meter.wait(ctx, before+l.missed); err != nil {
+		return 0, fmt.Errorf("catch up: %w", err)
 	}
 	return time.Duration(clock() - began), nil
 }

@@ -39,12 +39,13 @@ func (r *Rooms) Churn(ctx context.Context, rate float64, d time.Duration) (Churn
 	err := pace(opening, rate, d, func(due int64, k int) {
 		group.Go(func() error {
 			i := k % len(r.users)
-			if err := r.replace(opening, i); err != nil {
+			if err := r.replace(opening, i, func() {
+				lane := opened.lane(k)
+				lane.latency(clock() - due)
+				lane.delivered(1)
+			}); err != nil {
 				return err
 			}
-			lane := opened.lane(k)
-			lane.latency(clock() - due)
-			lane.delivered(1)
 			replaced.Add(1)
 			return nil
 		})
@@ -62,8 +63,8 @@ func (r *Rooms) Churn(ctx context.Context, rate float64, d time.Duration) (Churn
 var errNotReplaced = errors.New("the older stream was not told that a newer one took over")
 
 // replace opens a new stream of the i-th user beside the old one, and waits
-// until that has ended, as it must.
-func (r *Rooms) replace(ctx context.Context, i int) error {
+// until that has ended, as it must. initialized is called between.
+func (r *Rooms) replace(ctx context.Context, i int, initialized func()) error {
 	seat := &r.seats[i]
 	seat.Lock()
 	defer seat.Unlock()
@@ -73,6 +74,7 @@ func (r *Rooms) replace(ctx context.Context, i int) error {
 		return err
 	}
 	r.streams[i] = s
+	initialized()
 	waiting, stop := context.WithTimeout(ctx, settle)
 	defer stop()
 	select {
@@ -96,7 +98,7 @@ func (r *Rooms) reconnect(ctx context.Context, i int) error {
 	defer seat.Unlock()
 	old := r.streams[i]
 	old.Close()
-	s, err := r.openFor(ctx, i, old.told)
+	s, err := r.openFor(ctx, i, old.places())
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,8 @@ func (r *Rooms) openFor(ctx context.Context, i int, places map[string]uint64) (*
 
 // Soak sends rate texts a second for d to one room after the other, while streams
 // are cut off and opened again, reconnects a second: everything must still come
-// once to everybody.
+// once to everybody. What came while a stream was cut off is counted, and not
+// timed. All rooms must be full.
 func (r *Rooms) Soak(ctx context.Context, rate, reconnects float64, size int, d time.Duration) (s Sample, opened int64, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	var reopened atomic.Int64
@@ -132,10 +135,9 @@ func (r *Rooms) Soak(ctx context.Context, rate, reconnects float64, size int, d 
 		again, opening := errgroup.WithContext(ctx)
 		again.SetLimit(setupAtOnce)
 		err := pace(opening, reconnects, d, func(_ int64, k int) {
-			i := k % len(r.users)
-			if i%r.size == 0 {
-				return // it talks, and is not given its own texts
-			}
+			// Those who talk are not given their own texts: they stay.
+			listeners := r.size - 1
+			i := k/listeners%len(r.rooms)*r.size + 1 + k%listeners
 			again.Go(func() error {
 				if err := r.reconnect(opening, i); err != nil {
 					return err

@@ -17,6 +17,7 @@ type Sample struct {
 	Elapsed time.Duration
 	// Sent messages were acknowledged, and should have made Expected deliveries.
 	Sent, Deliveries, Expected int64
+	Responses                  int64 // that the deliveries came in
 	Duplicates, Missing        int64
 	// Latency is from due to received, Acknowledged from due to acknowledged, in
 	// nanoseconds.
@@ -40,9 +41,6 @@ type Second struct {
 	Latency    *hdrhistogram.Histogram
 }
 
-// settle is how long a measurement waits for what it has sent.
-const settle = 30 * time.Second
-
 // sending is one message of a measurement: it returns when that is acknowledged,
 // with the number of deliveries it should make.
 type sending func(ctx context.Context, due int64) (deliveries int64, err error)
@@ -51,7 +49,7 @@ type sending func(ctx context.Context, due int64) (deliveries int64, err error)
 // until everything has arrived.
 func (c *Crowd) measure(ctx context.Context, atOnce int, drive func(context.Context, func(due int64, send sending)) error) (Sample, error) {
 	c.meter.take()
-	before, began := c.meter.total.Load(), clock()
+	before, responses, began := c.meter.total.Load(), c.meter.responses.Load(), clock()
 	duplicates, missing := c.meter.judged()
 	s := Sample{Latency: NewHistogram()}
 	stop := c.watch(s.Latency)
@@ -79,14 +77,12 @@ func (c *Crowd) measure(ctx context.Context, atOnce int, drive func(context.Cont
 		return Sample{}, err
 	}
 	s.Sent, s.Expected = sent.Load(), expected.Load()
-	waiting, cancel := context.WithTimeout(ctx, settle)
-	defer cancel()
-	if err := c.meter.wait(waiting, before+s.Expected); err != nil && ctx.Err() != nil {
-		return Sample{}, ctx.Err()
+	if err := c.meter.wait(ctx, before+s.Expected); err != nil && !errors.Is(err, ErrLost) {
+		return Sample{}, err
 	}
 	s.Elapsed = time.Duration(clock() - began)
 	stop()
-	s.Deliveries = c.meter.total.Load() - before
+	s.Deliveries, s.Responses = c.meter.total.Load()-before, c.meter.responses.Load()-responses
 	s.Acknowledged = acknowledged.take()
 	d, m := c.meter.judged()
 	s.Duplicates, s.Missing = d-duplicates, m-missing

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(minLatency
 type meter struct {
 	lanes []lane
 
-	total atomic.Int64 // deliveries
+	total     atomic.Int64 // deliveries
+	responses atomic.Int64 // that they came in
 	// want is the total that somebody waits for, reached says that it is there.
 	want    atomic.Int64
 	reached chan struct{}
@@ -62,7 +64,9 @@ func (l *lane) latency(d int64) {
 	l.mu.Unlock()
 }
 
+// delivered counts a response with n deliveries.
 func (l *lane) delivered(n int64) {
+	l.meter.responses.Add(1)
 	total := l.meter.total.Add(n)
 	if want := l.meter.want.Load(); want >= 0 && total >= want && total-n < want {
 		select {
@@ -72,14 +76,21 @@ func (l *lane) delivered(n int64) {
 	}
 }
 
-// wait returns when total deliveries have come, or ctx ends. For one caller at a
-// time.
+// settle is how long is waited for deliveries.
+const settle = 30 * time.Second
+
+// wait returns when total deliveries have come; with ErrLost when they have not
+// for so long that they will not. For one caller at a time.
 func (m *meter) wait(ctx context.Context, total int64) error {
 	m.want.Store(total)
 	defer m.want.Store(-1)
+	patience := time.NewTimer(settle)
+	defer patience.Stop()
 	for m.total.Load() < total {
 		select {
 		case <-m.reached: // or what was left of an earlier wait
+		case <-patience.C:
+			return fmt.Errorf("%w: %d of %d deliveries came", ErrLost, m.total.Load(), total)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

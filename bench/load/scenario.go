@@ -140,10 +140,6 @@ func (c Scenario) openRooms(ctx context.Context, name string) (*recording, *Room
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := r.closed(ctx); err != nil {
-		rooms.Close()
-		return nil, nil, err
-	}
 	if err := rooms.Connect(ctx, c.Target, c.Connections); err != nil {
 		rooms.Close()
 		return nil, nil, err
@@ -166,6 +162,7 @@ type recording struct {
 	mu     sync.Mutex
 	before Use // when the measurement began
 	last   Use
+	began  time.Time // Run.Started has no monotonic clock
 	at     time.Time
 }
 
@@ -192,15 +189,6 @@ func (r *recording) use(ctx context.Context) (Use, error) {
 	return u, err
 }
 
-// closed is called when no stream is open yet.
-func (r *recording) closed(ctx context.Context) error {
-	u, err := r.use(ctx)
-	if err == nil && r.run.Use != nil {
-		r.run.Use.RSSBegin = u.Memory
-	}
-	return err
-}
-
 // opened is called when all streams are open.
 func (r *recording) opened(ctx context.Context) error {
 	u, err := r.use(ctx)
@@ -208,17 +196,14 @@ func (r *recording) opened(ctx context.Context) error {
 		return err
 	}
 	r.run.Use.Goroutines = u.Goroutines
-	if begin := r.run.Use.RSSBegin; begin > 0 {
-		r.run.Use.KBPerStream = max(0, float64(u.Memory-begin)) / 1024 / float64(r.Streams)
-	}
 	return nil
 }
 
 // measuring is called when the measurement begins.
 func (r *recording) measuring(ctx context.Context) (err error) {
 	r.before, err = r.use(ctx)
-	r.last, r.at = r.before, time.Now()
-	r.run.Started = r.at.UTC()
+	r.began = time.Now()
+	r.last, r.at, r.run.Started = r.before, r.began, r.began.UTC()
 	return err
 }
 
@@ -229,7 +214,7 @@ func (r *recording) second(s Second) {
 	now := time.Now()
 	passed := now.Sub(r.at).Seconds()
 	sample := result.Sample{
-		At: now.Sub(r.run.Started).Seconds(), Deliveries: float64(s.Deliveries) / passed,
+		At: now.Sub(r.began).Seconds(), Deliveries: float64(s.Deliveries) / passed,
 		P99: s.Latency.ValueAtQuantile(99), Streams: int64(r.Streams),
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -267,7 +252,6 @@ func (r *recording) messages(ctx context.Context, c *Crowd, send func(context.Co
 	r.run.Counts.Deliveries, r.run.Counts.Duplicates = s.Deliveries, s.Duplicates
 	r.run.Counts.Missing = max(s.Missing, s.Expected-s.Deliveries)
 	if n, why := c.Ended(); n > 0 {
-		r.run.Counts.Errors = int64(n)
 		return nil, fmt.Errorf("%d streams ended, one of them: %w", n, why)
 	}
 	return r.end(ctx, s.Elapsed, map[string]*hdrhistogram.Histogram{dueToReceived: s.Latency, dueToAcknowledged: s.Acknowledged},

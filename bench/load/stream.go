@@ -2,8 +2,8 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -23,8 +23,9 @@ type Stream struct {
 	rpc    grpc.ClientStream
 	cancel context.CancelFunc
 	out    *lane
-	// told is up to where each room has been told. The reader's own.
-	told map[string]uint64
+	// told is up to where each room has been told. The reader's own. Of pointers,
+	// since a lookup by bytes allocates nothing and an assignment does.
+	told map[string]*uint64
 	live bool
 
 	ready chan struct{} // closed when the initialization is complete
@@ -56,17 +57,26 @@ func (u *User) stream(ctx context.Context, places map[string]uint64) (grpc.Clien
 // open opens such a stream, which is read and counts into out.
 func (u *User) open(ctx context.Context, places map[string]uint64, out *lane) (*Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	patience := time.AfterFunc(settle, cancel) // the connection may have no room for a stream
 	rpc, err := u.stream(ctx, places)
+	if !patience.Stop() {
+		err = errors.Join(err, errNoRoom)
+	}
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	told := make(map[string]uint64, len(places))
-	maps.Copy(told, places)
+	told := make(map[string]*uint64, len(places))
+	for room, seq := range places {
+		told[room] = &seq
+	}
 	s := &Stream{rpc: rpc, cancel: cancel, out: out, told: told, ready: make(chan struct{}), ended: make(chan struct{})}
 	go s.read()
 	return s, nil
 }
+
+// errNoRoom is when a connection takes no more streams.
+var errNoRoom = errors.New("the connection takes no more streams: use more connections, or raise the server's --max-streams")
 
 // read is the stream's reader.
 func (s *Stream) read() {
@@ -126,16 +136,28 @@ func (s *Stream) take(raw []byte) error {
 // judge compares a message's place with what has been told before and reports
 // whether it is new.
 func (s *Stream) judge(d delivery) bool {
-	told, known := s.told[string(d.room)]
+	told := s.told[string(d.room)]
 	switch {
-	case known && d.seq <= told:
+	case told == nil:
+		s.told[string(d.room)] = &d.seq
+		return true
+	case d.seq <= *told:
 		s.out.duplicates.Add(1)
 		return false
-	case known && d.previous > told:
-		s.out.missing.Add(int64(d.previous - told))
+	case d.previous > *told:
+		s.out.missing.Add(int64(d.previous - *told))
 	}
-	s.told[string(d.room)] = d.seq
+	*told = d.seq
 	return true
+}
+
+// places are up to where rooms have been told. Once the reader has ended.
+func (s *Stream) places() map[string]uint64 {
+	places := make(map[string]uint64, len(s.told))
+	for room, seq := range s.told {
+		places[room] = *seq
+	}
+	return places
 }
 
 // clock is the generator's: nanoseconds since the process began.

@@ -11,7 +11,9 @@ import (
 // aStream is one that is in the room r up to 3, and the meter that it counts into.
 func aStream() (*Stream, *meter) {
 	m := newMeter()
-	return &Stream{out: m.lane(0), told: map[string]uint64{"r": 3}, ready: make(chan struct{}), live: true}, m
+	s := &Stream{out: m.lane(0), told: map[string]*uint64{"r": new(uint64)}, ready: make(chan struct{}), live: true}
+	*s.told["r"] = 3
+	return s, m
 }
 
 func TestStreamSeesWhatIsMissingAndWhatComesTwice(t *testing.T) {
@@ -70,6 +72,9 @@ func TestWaitEndsWhenEverythingIsThere(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := m.wait(ctx, 11); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("until the caller gives up: %v", err)
+		}
+		if err := m.wait(t.Context(), 11); !errors.Is(err, ErrLost) {
 			t.Errorf("for what never comes: %v", err)
 		}
 	})

@@ -140,6 +140,8 @@ func (u *User) Leave(ctx context.Context, r Room) error {
 
 // Send stores a text in a room and returns when that is acknowledged.
 func (u *User) Send(ctx context.Context, room, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, settle) // the connection may have no room for a call
+	defer cancel()
 	r, err := u.commands.ClientMessageToServerRPC(ctx, &commandspb.ClientMessageToServerRequest{
 		LoginInfo:   u.login(),
 		MessageUuid: uuid.NewString(),

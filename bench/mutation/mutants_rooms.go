@@ -27,7 +27,7 @@ var ofRooms = []mutant{
 		from: "if sub.told == e.seq-1 {", to: "if true {"},
 	// Who is told: invariants 5, 7 and 14.
 	{what: "who is told already is told again", file: "engine/hosted.go",
-		from: "if !sub.dirty.Swap(true) {\n", to: "if sub.dirty.Swap(true); true {\n"},
+		from: "if !sub.dirty.Load() && !sub.dirty.Swap(true) {\n", to: "if sub.dirty.Swap(true); true {\n"},
 	{what: "a subscription is dirty, and nobody queues it", file: "engine/hosted.go",
 		from: "sub.stream.push(&sub.Link)\n", to: ""},
 	{what: "who joins is told from after the join on", file: "engine/hosted.go",

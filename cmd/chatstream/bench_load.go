@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/term"
+
 	"github.com/chatstream/chatstream/bench/load"
 	"github.com/chatstream/chatstream/bench/result"
 )
@@ -22,12 +24,12 @@ import (
 type loading struct {
 	Address     string `default:"127.0.0.1:50051" placeholder:"HOST:PORT" help:"The server (${default}). Its accounts are made anew: a server for measuring should hash cheaply, with --argon2-time 1 --argon2-memory 64."`
 	CA          string `name:"tls-ca" type:"path" placeholder:"FILE" help:"Speak TLS, and trust this certificate authority (PEM)."`
-	Server      string `default:"chatstream" help:"What the results call the server (${default})."`
+	As          string `default:"chatstream" placeholder:"NAME" help:"What the results call the server (${default})."`
 	PID         int    `name:"pid" help:"The server's process on this machine: its processor time and memory are measured."`
-	Diagnostics string `placeholder:"HOST:PORT" help:"The server's --diagnostics: the same, also from another machine."`
+	Diagnostics string `env:"-" placeholder:"HOST:PORT" help:"The server's --diagnostics: the same, also from another machine."`
 
 	Streams     int           `default:"1000" help:"Users, each with a stream (${default})."`
-	Connections int           `help:"Connections that they share, 100 streams on one at most unless the server allows more; 0 for one each."`
+	Connections int           `help:"Connections that they share; 0 for one each. One must have room for a call beside its streams: 99 of them, unless the server's --max-streams is raised."`
 	Warmup      time.Duration `default:"2s" help:"Load before the measurement (${default})."`
 	Duration    time.Duration `default:"10s" help:"Length of the measurement (${default})."`
 	Out         string        `placeholder:"DIR" help:"Keep the result there, as JSON."`
@@ -92,6 +94,11 @@ func (c *benchChurnCmd) Run(ctx context.Context, std stdio) error {
 
 func (c *benchLatencyCmd) Run(ctx context.Context, std stdio) error {
 	for _, rate := range c.Rates {
+		if rate <= 0 {
+			return &exitError{code: exitUsage, err: fmt.Errorf("a rate of %v a second: nothing would happen", rate)}
+		}
+	}
+	for _, rate := range c.Rates {
 		if err := c.run(ctx, std, "latency", load.Scenario{Rate: rate, Size: c.Size}, load.Scenario.Fanout); err != nil {
 			return err
 		}
@@ -112,14 +119,19 @@ func (l *loading) run(ctx context.Context, std stdio, name string, s load.Scenar
 	if err := s.Validate(name); err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	show := &progress{out: std.Err, live: std.Terminal}
+	if s.Gauge != nil { // now rather than after the accounts have been made
+		if _, err := s.Gauge.Use(ctx); err != nil {
+			return &exitError{code: exitUsage, err: err}
+		}
+	}
+	show := &progress{out: std.Err, live: isTerminal(std.Err)}
 	s.Progress, s.Observe = show.setup, show.second
 	run, err := scenario(s, ctx, name)
 	http.DefaultClient.CloseIdleConnections()
 	if err != nil {
 		return fmt.Errorf("bench %s: %w", name, err)
 	}
-	run.Server, run.Command = l.Server, "chatstream "+strings.Join(os.Args[1:], " ")
+	run.Server, run.Command = l.As, "chatstream "+strings.Join(os.Args[1:], " ")
 	printRun(std.Out, run)
 	if l.Out != "" {
 		path := filepath.Join(l.Out, run.FileName())
@@ -158,6 +170,12 @@ func (l *loading) into(s *load.Scenario) error {
 	}
 	s.Streams, s.Connections, s.Warmup, s.Duration = l.Streams, l.Connections, l.Warmup, l.Duration
 	return nil
+}
+
+// isTerminal reports whether what is written to w is seen by somebody at once.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // progress shows how a run goes on: one line that changes, on a terminal.
@@ -216,9 +234,6 @@ func printRun(w io.Writer, r *result.Run) {
 			fmt.Fprintf(w, ", %.2f us a delivery", u.CPUPerDelivery)
 		}
 		fmt.Fprintf(w, ", %.0f MiB at the end, %.0f at most", float64(u.RSSEnd)/(1<<20), float64(u.RSSPeak)/(1<<20))
-		if u.KBPerStream > 0 {
-			fmt.Fprintf(w, ", %.1f KiB a stream", u.KBPerStream)
-		}
 		fmt.Fprintln(w)
 	}
 }

@@ -54,6 +54,8 @@ func TestBenchRefusesWhatMakesNoSense(t *testing.T) {
 		"rooms --pid=1 --diagnostics=x:1":  "--pid and --diagnostics",
 		"churn --rate=0":                   "rate of 0",
 		"latency --tls-ca=/does/not/exist": "certificate",
+		"latency --rates=10,0":             "rate of 0",
+		"rooms --pid=999999999":            "measure the server",
 		"soak --reconnects=0":              "reconnects",
 		"fanout --duration=1ms":            "duration",
 		"nonsense":                         "nonsense",

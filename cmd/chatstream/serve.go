@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -142,6 +143,8 @@ func (c *serveCmd) diagnose(s *server.Server, log *slog.Logger) (address string,
 	if err != nil {
 		return "", nil, fmt.Errorf("cannot serve diagnostics on %s: %w", c.Diagnostics, err)
 	}
+	// One of a hundred waits for a mutex: what a profile of them is made of.
+	runtime.SetMutexProfileFraction(100)
 	d := diagnostics.Start(l, func() any { return s.Stats() }, log)
 	return l.Addr().String(), func() {
 		if err := d.Close(); err != nil {
