@@ -104,7 +104,7 @@ func buildEngineBenchmarks(b *testing.B) engineBenchmarks {
 // run returns the time for each member, in nanoseconds.
 func (e engineBenchmarks) run(b *testing.B) float64 {
 	b.Helper()
-	fanOut := e.one(b, fmt.Sprintf("^BenchmarkFanOut$/^members=%d$", hubMembers), "ns/member")
+	fanOut := e.one(b, fmt.Sprintf("^BenchmarkRouteToIdle$/^members=%d$", hubMembers), "ours-ns/member")
 	encode := e.one(b, "^BenchmarkEncode$", "ns/op")
 	return fanOut + encode/hubMembers
 }
