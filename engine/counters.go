@@ -24,7 +24,7 @@ type Stats struct {
 	// EventsSequenced passed a room's sequencer; EventsHealed of them came late
 	// and were read from the store.
 	EventsSequenced, EventsHealed uint64
-	// ResponsesSent carried ElementsSent live messages in lists.
+	// ResponsesSent carried ElementsSent messages in lists.
 	ResponsesSent, ElementsSent, BytesSent uint64
 	// StreamsParked of the Streams have something to say to a client that does not
 	// read.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/chatstream/chatstream/atomics"
@@ -50,6 +49,25 @@ func (w *whole) fill(_ *Stream, out *builder) outcome {
 		w.filled()
 	}
 	out.set(w.raw, w.sent)
+	return done
+}
+
+// part is one response of a stream's initialization with messages that no
+// other stream gets.
+type part struct {
+	atomics.Link[producer]
+	elements []*Element
+	filled   func()
+}
+
+func (p *part) fill(_ *Stream, out *builder) outcome {
+	if !out.empty() {
+		return front
+	}
+	for _, e := range p.elements {
+		out.add(fieldInitialMessages, e)
+	}
+	p.filled()
 	return done
 }
 
@@ -125,10 +143,9 @@ type initialization struct {
 	// window bounds the responses that wait to be written.
 	window chan struct{}
 
-	// part is the encoded list that is being put together, behind room for its
-	// head; nil if there is none.
-	part  []byte
-	begun []begun
+	elements []*Element
+	bytes    int
+	begun    []begun
 }
 
 func (in *initialization) rooms(known []KnownRoom) error {
@@ -419,49 +436,34 @@ func (in *initialization) read(id string, after, end uint64, use func([]room.Eve
 	return nil
 }
 
-// Bounds of a part: one response of the initialization, with messages that no
-// other stream gets.
-const (
-	// partBytes is about how large a part becomes, unless one message is larger.
-	partBytes = 32 << 10
-	// partHead is room for what comes before the list in a response.
-	partHead = 8
-)
-
 // message adds m to the part that is being put together.
-func (in *initialization) message(m *chatpb.ChatMessageToClient) (err error) {
-	size := proto.Size(m)
-	if more := protowire.SizeTag(fieldMessagesList) + protowire.SizeBytes(size); len(in.part) > 0 && len(in.part)+more > partHead+partBytes {
+func (in *initialization) message(m *chatpb.ChatMessageToClient) error {
+	e, err := element(m, in.s.engine.cfg.Box)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	if len(in.elements) == maxElements || in.bytes+len(e.Bytes) > maxResponseBytes && len(in.elements) > 0 {
 		if err := in.flush(); err != nil {
 			return err
 		}
 	}
-	if in.part == nil {
-		in.part = make([]byte, partHead, 1<<10)
-	}
-	in.part = protowire.AppendTag(in.part, fieldMessagesList, protowire.BytesType)
-	in.part = protowire.AppendVarint(in.part, uint64(size))
-	if in.part, err = (proto.MarshalOptions{UseCachedSize: true}).MarshalAppend(in.part, m); err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
+	in.elements = append(in.elements, e)
+	in.bytes += len(e.Bytes)
 	return nil
 }
 
 // flush gives the part to the turn; never an empty one.
 func (in *initialization) flush() error {
-	if in.part == nil {
+	if len(in.elements) == 0 {
 		return nil
 	}
 	if err := in.enter(); err != nil {
 		return err
 	}
-	list := len(in.part) - partHead
-	raw := in.part[partHead-protowire.SizeTag(fieldInitialMessages)-protowire.SizeVarint(uint64(list)):]
-	protowire.AppendVarint(protowire.AppendTag(raw[:0], fieldInitialMessages, protowire.BytesType), uint64(list))
-	in.part = nil
-	w := &whole{raw: raw, filled: in.leave}
-	w.Init(w)
-	in.s.push(&w.Link)
+	p := &part{elements: in.elements, filled: in.leave}
+	in.elements, in.bytes = nil, 0
+	p.Init(p)
+	in.s.push(&p.Link)
 	return nil
 }
 
