@@ -13,8 +13,10 @@ import (
 
 	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
@@ -354,13 +356,14 @@ func TestOtherRPCs(t *testing.T) {
 	if err := stream.RecvMsg(out); err == nil || stream.Trailer().Get("last")[0] != "word" || stream.Trailer().Get("raw-bin")[0] != "\x00\xff" {
 		t.Errorf("got %v, %v", err, stream.Trailer())
 	}
-	for method, want := range map[string]string{
-		"/x/Fail":  "rpc error: code = Unknown desc = it failed: 100%",
-		"/x/Never": "rpc error: code = DeadlineExceeded desc = ", // grpc-go's words, or ours
-	} {
-		if err := cc.Invoke(ctx, method, &emptypb.Empty{}, &emptypb.Empty{}); err == nil || !strings.HasPrefix(err.Error(), want) {
-			t.Errorf("%s: %v, want %s", method, err, want)
-		}
+	if err := cc.Invoke(ctx, "/x/Fail", &emptypb.Empty{}, &emptypb.Empty{}); err == nil || err.Error() != "rpc error: code = Unknown desc = it failed: 100%" {
+		t.Errorf("/x/Fail: %v", err)
+	}
+	// grpc-go's handler of HTTP may cancel what it has made of a context before
+	// that has heard of the deadline itself.
+	err = cc.Invoke(ctx, "/x/Never", &emptypb.Empty{}, &emptypb.Empty{})
+	if code := status.Code(err); code != codes.DeadlineExceeded && code != codes.Canceled {
+		t.Errorf("/x/Never, which is bounded: %v", err)
 	}
 }
 
