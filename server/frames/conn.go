@@ -115,6 +115,16 @@ func (c *conn) serve() {
 		c.control(func(b []byte) []byte { return appendGoAway(b, c.last, http2.ErrCode(code), why) })
 		c.flush()
 		c.mu.Unlock()
+		c.linger()
+	}
+}
+
+// linger reads on for a moment: closing while something is unread resets the
+// connection, and the client might not come to see why.
+func (c *conn) linger() {
+	const patience, most = time.Second, 1 << 20
+	if c.net.SetReadDeadline(time.Now().Add(patience)) == nil {
+		_, _ = io.CopyN(io.Discard, c.net, most)
 	}
 }
 

@@ -189,7 +189,7 @@ func (p *peer) next() http2.Frame {
 		f, err := p.ReadFrame()
 		p.ok(err)
 		if s, ok := f.(*http2.SettingsFrame); ok && !s.IsAck() {
-			p.ok(p.WriteSettingsAck())
+			_ = p.WriteSettingsAck() // the server may be gone
 			continue
 		} else if ok {
 			continue
