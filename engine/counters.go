@@ -1,8 +1,6 @@
 package engine
 
-import (
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // counters count what the engine does. They say nothing about order.
 type counters struct {

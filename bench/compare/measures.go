@@ -89,7 +89,6 @@ func (m *measures) addRun(r *result.Run) {
 	less := func(*measure) {}
 	exact := func(one *measure) { one.exact = true }
 	add("missing", float64(r.Counts.Missing), exact)
-	add("errors", float64(r.Counts.Errors), exact)
 	for _, rate := range []struct {
 		unit string
 		v    float64
@@ -108,7 +107,7 @@ func (m *measures) addRun(r *result.Run) {
 		for _, use := range []struct {
 			unit string
 			v    float64
-		}{{"cpu-us/delivery", u.CPUPerDelivery}, {"KB/stream", u.KBPerStream}, {"rss-end-B", float64(u.RSSEnd)}} {
+		}{{"cpu-us/delivery", u.CPUPerDelivery}, {"rss-end-B", float64(u.RSSEnd)}} {
 			if use.v > 0 {
 				add(use.unit, use.v, less)
 			}

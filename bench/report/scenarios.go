@@ -33,7 +33,6 @@ var figures = []figureOf{
 	{"duplicates", func(r *result.Run) float64 { return float64(r.Counts.Duplicates) }, figure},
 	{"streams opened", func(r *result.Run) float64 { return float64(r.Counts.Connects) }, figure},
 	{"streams replaced", func(r *result.Run) float64 { return float64(r.Counts.Replacements) }, figure},
-	{"sends due and not made", func(r *result.Run) float64 { return float64(r.Counts.Late) }, figure},
 	{"messages due per second", func(r *result.Run) float64 { return r.Rates.Offered }, figure3},
 	{"messages sent per second", func(r *result.Run) float64 { return r.Rates.Sent }, figure3},
 	{"deliveries per second", func(r *result.Run) float64 { return r.Rates.Deliveries }, figure3},
@@ -41,17 +40,14 @@ var figures = []figureOf{
 	{"streams replaced per second", func(r *result.Run) float64 { return r.Rates.Replacements }, figure3},
 	{"server CPU", func(r *result.Run) float64 { return use(r).CPUSeconds * 1e9 }, duration},
 	{"server CPU per delivery", func(r *result.Run) float64 { return use(r).CPUPerDelivery * 1e3 }, duration},
-	{"server memory at the begin", func(r *result.Run) float64 { return float64(use(r).RSSBegin) }, size},
 	{"server memory at the end", func(r *result.Run) float64 { return float64(use(r).RSSEnd) }, size},
 	{"server memory at its peak", func(r *result.Run) float64 { return float64(use(r).RSSPeak) }, size},
-	{"memory per stream", func(r *result.Run) float64 { return use(r).KBPerStream * 1024 }, size},
 	{"goroutines", func(r *result.Run) float64 { return float64(use(r).Goroutines) }, figure},
 }
 
 // failures are shown in any case, of all runs together: 0 is what they should be.
 var failures = []figureOf{
 	{"missing deliveries, in all", func(r *result.Run) float64 { return float64(r.Counts.Missing) }, figure},
-	{"errors, in all", func(r *result.Run) float64 { return float64(r.Counts.Errors) }, figure},
 }
 
 func figure3(v float64) string { return figure(round3(v)) }

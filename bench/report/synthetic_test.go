@@ -85,7 +85,7 @@ func synthetic(tb testing.TB, dir string, worse float64) {
 				Command: "chatstream bench " + scenario.name, Commit: "0123456789abcdef",
 				Started: time.Date(2020, 1, 2, 3, 4, i, 0, time.UTC), Seconds: 60, Machine: result.ThisMachine(),
 				Counts: c, Rates: c.Over(60), Latencies: []result.Latency{l},
-				Use: &result.ServerUse{CPUSeconds: 1.2, CPUPerDelivery: 2, RSSBegin: 50 << 20, RSSEnd: 60 << 20, RSSPeak: 61 << 20, KBPerStream: 60, Goroutines: 230},
+				Use: &result.ServerUse{CPUSeconds: 1.2, CPUPerDelivery: 2, RSSEnd: 60 << 20, RSSPeak: 61 << 20, Goroutines: 230},
 			}
 			for s := range 60 {
 				r.Series = append(r.Series, result.Sample{At: float64(s + 1), Deliveries: 10_000 + 300*rnd.NormFloat64(),

@@ -35,7 +35,7 @@ func sample(t testing.TB) *Run {
 		Command: "chatstream bench fanout --streams 100", Commit: "abc",
 		Started: time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC), Seconds: 10,
 		Machine: ThisMachine(), Counts: c, Rates: c.Over(10), Latencies: []Latency{l},
-		Use:    &ServerUse{CPUSeconds: 1, CPUPerDelivery: 100, RSSBegin: 1, RSSEnd: 2, RSSPeak: 3},
+		Use:    &ServerUse{CPUSeconds: 1, CPUPerDelivery: 100, RSSEnd: 2, RSSPeak: 3},
 		Series: []Sample{{At: 1, Deliveries: 1000}, {At: 2, Deliveries: 1000, P99: 5}},
 	}
 }

@@ -59,10 +59,8 @@ type Counts struct {
 	Deliveries   int64 `json:"deliveries,omitempty"`   // messages that reached a stream; one message to 10 streams counts 10
 	Duplicates   int64 `json:"duplicates,omitempty"`   // deliveries of what the stream had already
 	Missing      int64 `json:"missing,omitempty"`      // deliveries that never came, though the message was acknowledged
-	Late         int64 `json:"late,omitempty"`         // sends that were due and not made: the generator could not keep up
 	Connects     int64 `json:"connects,omitempty"`     // streams that were opened
 	Replacements int64 `json:"replacements,omitempty"` // streams that were ended by a newer one of the same user
-	Errors       int64 `json:"errors,omitempty"`       // calls and streams that failed, and were not meant to
 }
 
 // Over is the counts per second of an interval of this length.
@@ -90,13 +88,11 @@ type Rates struct {
 // ServerUse is what the server's process used, as the operating system or the
 // server's diagnostics say. What is not known is 0.
 type ServerUse struct {
-	CPUSeconds     float64 `json:"cpu_seconds"`               // user and system, in the measured interval
-	CPUPerDelivery float64 `json:"cpu_us_per_delivery"`       // microseconds
-	RSSBegin       int64   `json:"rss_begin_bytes,omitempty"` // before the first stream was opened
-	RSSEnd         int64   `json:"rss_end_bytes,omitempty"`   // at the end of the measured interval, streams open
-	RSSPeak        int64   `json:"rss_peak_bytes,omitempty"`  // of the whole run
-	KBPerStream    float64 `json:"kb_per_stream,omitempty"`   // growth of RSS from begin to all streams open and idle, in 1024 bytes
-	Goroutines     int64   `json:"goroutines,omitempty"`      // with all streams open
+	CPUSeconds     float64 `json:"cpu_seconds"`              // user and system, in the measured interval
+	CPUPerDelivery float64 `json:"cpu_us_per_delivery"`      // microseconds
+	RSSEnd         int64   `json:"rss_end_bytes,omitempty"`  // at the end of the measured interval, streams open
+	RSSPeak        int64   `json:"rss_peak_bytes,omitempty"` // of the whole run
+	Goroutines     int64   `json:"goroutines,omitempty"`     // with all streams open
 }
 
 // Sample is one second of a run.
@@ -178,7 +174,7 @@ func (r *Run) Validate() error {
 		n    int64
 	}{
 		{"sent", c.Sent}, {"acknowledged", c.Acknowledged}, {"deliveries", c.Deliveries}, {"duplicates", c.Duplicates}, {"missing", c.Missing},
-		{"late", c.Late}, {"connects", c.Connects}, {"replacements", c.Replacements}, {"errors", c.Errors},
+		{"connects", c.Connects}, {"replacements", c.Replacements},
 	} {
 		if n.n < 0 {
 			wrong("counts: %s is %d", n.name, n.n)
