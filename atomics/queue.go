@@ -6,7 +6,7 @@ import "sync/atomic"
 const cacheLine = 64
 
 // Queue is an intrusive first-in-first-out queue of many producers and many consumers: links guarded by a [SpinLock]
-// that is held for the splice of one link and nothing else. The zero value is empty. It must not be copied after first
+// that is held for one splice and nothing else. The zero value is empty. It must not be copied after first
 // use.
 //
 // All methods are safe for concurrent use and none blocks, allocates or calls out, so Push may be called from anywhere,
@@ -52,6 +52,25 @@ func (q *Queue[T]) Push(l *Link[T]) {
 	}
 	q.last = l
 	q.length.Add(1)
+	q.lock.Unlock()
+}
+
+// PushAll adds everything in l, in its order, and leaves l empty: one splice, however many they are. The list is the
+// caller's, the links are q's from then on. It takes effect at once: nothing comes between them.
+func (q *Queue[T]) PushAll(l *List[T]) {
+	if l.first == nil {
+		return
+	}
+	first, last, length := l.first, l.last, l.length
+	l.first, l.last, l.length = nil, nil, 0
+	q.lock.Lock()
+	if q.last == nil {
+		q.first = first
+	} else {
+		q.last.next = first
+	}
+	q.last = last
+	q.length.Add(int64(length))
 	q.lock.Unlock()
 }
 

@@ -23,10 +23,17 @@ func TestQueueLosesNothingAndHandsPlainDataOver(t *testing.T) {
 		left.Store(producers * each)
 		together(producers+consumers, func(i int) {
 			if i < producers {
+				var together List[*letter]
 				for n := range each {
 					x := newLetter()
 					x.producer, x.number = i, n
-					q.Push(&x.link)
+					if i%2 == 0 {
+						q.Push(&x.link)
+						continue
+					}
+					if together.PushBack(&x.link); n%7 == i || n == each-1 {
+						q.PushAll(&together)
+					}
 				}
 				return
 			}
@@ -123,11 +130,14 @@ func TestQueuePushIsSeenByLenOrSeesTheSleeper(t *testing.T) {
 	})
 }
 
-// The sequential specification: a list of numbers. Input -1 is Pop (result -1: empty), -2 is Len.
+// The sequential specification: a list of numbers. Several numbers are PushAll, -1 is Pop (result -1: empty), -2 is Len.
 var queueModel = porcupine.Model{
 	Init: func() any { return []int(nil) },
 	Step: func(state, input, output any) (bool, any) {
 		s, got := state.([]int), output.(int)
+		if all, several := input.([]int); several {
+			return true, append(slices.Clone(s), all...)
+		}
 		switch n := input.(int); {
 		case n >= 0:
 			return true, append(slices.Clone(s), n)
@@ -145,18 +155,33 @@ var queueModel = porcupine.Model{
 // aQueue is what a history of a Queue needs of it.
 type aQueue interface {
 	Push(l *Link[*letter])
+	PushAll(l *List[*letter])
 	Pop() *Link[*letter]
 	Len() int
 }
 
-// recordQueue has two clients push and two pop, one of which also looks at the length.
+// recordQueue has two clients push, one of which pushes several at once now and then, and two pop, one of which also looks
+// at the length.
 func recordQueue(h *history, q aQueue) {
 	together(historyClients, func(i int) {
 		for n := range 12 {
 			switch {
+			case i == 1 && n%4 == 0:
+				var all List[*letter]
+				var numbers []int
+				for k := range 3 {
+					x := newLetter()
+					x.number = i*100 + n*4 + k
+					numbers = append(numbers, x.number)
+					all.PushBack(&x.link)
+				}
+				h.record(i, numbers, func() any {
+					q.PushAll(&all)
+					return 0
+				})
 			case i < 2:
 				x := newLetter()
-				x.number = i*100 + n
+				x.number = i*100 + n*4
 				h.record(i, x.number, func() any {
 					q.Push(&x.link)
 					return 0
@@ -192,10 +217,16 @@ func TestQueueIsLinearizable(t *testing.T) {
 type twoQueues struct{ odd, even Queue[*letter] }
 
 func (q *twoQueues) Push(l *Link[*letter]) {
-	if l.Owner().number%2 == 0 {
+	if l.Owner().number/4%2 == 0 {
 		q.even.Push(l)
 	} else {
 		q.odd.Push(l)
+	}
+}
+
+func (q *twoQueues) PushAll(all *List[*letter]) {
+	for l := all.PopFront(); l != nil; l = all.PopFront() {
+		q.Push(l)
 	}
 }
 
@@ -235,15 +266,58 @@ func (q *emptyQueue) Pop() *Link[*letter] {
 	return q.Queue.Pop()
 }
 
+// singlyQueue lets others come between what is pushed at once.
+type singlyQueue struct{ Queue[*letter] }
+
+func (q *singlyQueue) PushAll(all *List[*letter]) {
+	for l := all.PopFront(); l != nil; l = all.PopFront() {
+		q.Push(l)
+		yield()
+	}
+}
+
 func TestWrongQueuesAreNotLinearizable(t *testing.T) {
 	for name, wrong := range map[string]func() aQueue{
 		"two in place of one":        func() aQueue { return new(twoQueues) },
 		"newest first":               func() aQueue { return new(stackedQueue) },
 		"empty because it is locked": func() aQueue { return new(emptyQueue) },
+		"all, one after the other":   func() aQueue { return new(singlyQueue) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			caught(t, queueModel, func(h *history) { recordQueue(h, wrong()) })
 		})
+	}
+}
+
+// A list that has been pushed is empty, and may be filled again; an empty one changes nothing.
+func TestQueuePushAllLeavesTheListEmpty(t *testing.T) {
+	var q Queue[*letter]
+	var all List[*letter]
+	q.PushAll(&all)
+	if q.Len() != 0 || q.Pop() != nil {
+		t.Fatal("something came from nothing")
+	}
+	for round := range 2 {
+		for n := range 3 {
+			x := newLetter()
+			x.number = 3*round + n
+			all.PushBack(&x.link)
+		}
+		q.PushAll(&all)
+		if !all.Empty() || all.Len() != 0 {
+			t.Error("the list still has what it gave away")
+		}
+	}
+	if q.Len() != 6 {
+		t.Errorf("%d links, want 6", q.Len())
+	}
+	for n := range 6 {
+		if l := q.Pop(); l == nil || l.Owner().number != n {
+			t.Fatalf("at %d: %v", n, l)
+		}
+	}
+	if q.Pop() != nil {
+		t.Error("one too many")
 	}
 }
 

@@ -196,9 +196,9 @@ func BenchmarkRouteToThoseWhoKnow(b *testing.B) {
 }
 
 // BenchmarkRouteToIdle shows what routing one event costs a member whose stream has nothing to do: the exchange, the push
-// into the stream's inbox and the one into the run queue. What the streams then do is not in it, see BenchmarkDelivery. The
-// reference is the same exchange as above and nothing more, so the ratio is what the two pushes add; the cache lines of both
-// were last written by the runner.
+// into the stream's inbox, the stream's mark that it wants a turn, and its part of a batch for the run queue. What the
+// streams then do is not in it, see BenchmarkDelivery. The reference is the same exchange as above and nothing more, so the
+// ratio is what the rest adds; the cache lines of both were last written by the runner.
 func BenchmarkRouteToIdle(b *testing.B) {
 	for _, n := range fanOutMembers {
 		b.Run(fmt.Sprint("members=", n), func(b *testing.B) {

@@ -196,15 +196,18 @@ func (h *hostedRoom) publish() {
 // push for those whose stream did not know yet that the room has news. A Swap that
 // finds true changes nothing, so to see true is the same, and does not take the
 // cache line away from the other processors: clients that never read stay dirty.
+// Streams that had nothing to do come into the run queue many at a time.
 func (h *hostedRoom) tell() bool {
 	if h.telling >= len(h.subs) {
 		h.dismiss()
 		return true
 	}
 	end := min(h.telling+fanOutChunk, len(h.subs))
+	var idle pool.Batch
+	defer idle.Flush() // whatever happens: who is in there waits for it
 	for _, sub := range h.subs[h.telling:end] {
 		if !sub.dirty.Load() && !sub.dirty.Swap(true) {
-			sub.stream.push(&sub.Link)
+			sub.stream.pushIn(&idle, &sub.Link)
 		}
 	}
 	h.telling = end

@@ -159,6 +159,13 @@ func (s *Stream) push(l *atomics.Link[producer]) {
 	}
 }
 
+// pushIn is push, with the turn scheduled by b's next Flush.
+func (s *Stream) pushIn(b *pool.Batch, l *atomics.Link[producer]) {
+	if s.inbox.Push(l) {
+		b.Schedule(&s.slot)
+	}
+}
+
 // await waits for c, unless the stream is to end or ctx is done first.
 func (s *Stream) await(ctx context.Context, c <-chan struct{}) error {
 	select {

@@ -14,6 +14,7 @@
 // A task embeds a [Slot], three facts in two bits, which sees to it that a task has at most one turn at a time, waits in
 // the queue at most once however often it is scheduled, and that no Schedule is lost. A panic ends the turn or the job it
 // happened in and nothing else.
+// Who has news for many tasks schedules them in a [Batch], at the price of one splice of the queue.
 //
 // # Goroutines
 //

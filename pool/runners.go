@@ -63,6 +63,17 @@ func (r *runners) push(s *Slot) {
 	r.parking.wakeOne()
 }
 
+// pushAll is push for all of slots, and leaves that empty. As many runners as there is work for are woken.
+func (r *runners) pushAll(slots *atomics.List[*Slot]) {
+	n := slots.Len()
+	r.queue.PushAll(slots)
+	for range n {
+		if !r.parking.wakeOne() {
+			return
+		}
+	}
+}
+
 // pushBack is push for the runner that has just ended a turn of s. As it is about to pop, nobody needs to be woken for s
 // itself; but if something else is in the queue then this runner takes that, and s should not wait for it while another
 // runner sleeps.

@@ -44,6 +44,13 @@ var ofAtomics = []mutant{
 		to:   "if q.last == nil {\n\t\tq.first = l\n\t} else {\n\t\tq.last.next = l\n\t}\n\tq.last = l\n\tq.length.Add(1)"},
 	{what: "Queue.Push does not count", file: "atomics/queue.go",
 		from: "q.length.Add(1)\n", to: ""},
+	{what: "Queue.PushAll without its lock", file: "atomics/queue.go", race: true,
+		from: "q.lock.Lock()\n\tif q.last == nil {\n\t\tq.first = first\n\t} else {\n\t\tq.last.next = first\n\t}\n\tq.last = last\n\tq.length.Add(int64(length))\n\tq.lock.Unlock()",
+		to:   "if q.last == nil {\n\t\tq.first = first\n\t} else {\n\t\tq.last.next = first\n\t}\n\tq.last = last\n\tq.length.Add(int64(length))"},
+	{what: "Queue.PushAll counts one", file: "atomics/queue.go",
+		from: "q.length.Add(int64(length))", to: "q.length.Add(int64(min(length, 1)))"},
+	{what: "Queue.PushAll leaves the list as it is", file: "atomics/queue.go",
+		from: "l.first, l.last, l.length = nil, nil, 0\n", to: ""},
 	{what: "a generation is a load and a store", file: "atomics/generation.go",
 		from: "return g.last.Add(1)", to: "n := g.last.Load() + 1\n\tg.last.Store(n)\n\treturn n"},
 }
