@@ -44,15 +44,7 @@ type Queue[T any] struct {
 func (q *Queue[T]) Push(l *Link[T]) {
 	l.mustBeFree()
 	l.precede(nil)
-	q.lock.Lock()
-	if q.last == nil {
-		q.first = l
-	} else {
-		q.last.next = l
-	}
-	q.last = l
-	q.length.Add(1)
-	q.lock.Unlock()
+	q.splice(l, l, 1)
 }
 
 // PushAll adds everything in l, in its order, and leaves l empty: one splice, however many they are. The list is the
@@ -63,6 +55,11 @@ func (q *Queue[T]) PushAll(l *List[T]) {
 	}
 	first, last, length := l.first, l.last, l.length
 	l.first, l.last, l.length = nil, nil, 0
+	q.splice(first, last, length)
+}
+
+// splice adds a chain of so many links.
+func (q *Queue[T]) splice(first, last *Link[T], length int) {
 	q.lock.Lock()
 	if q.last == nil {
 		q.first = first
