@@ -117,7 +117,7 @@ func BenchmarkTurn(b *testing.B) {
 			e := bench(b)
 			h, streams := members(e, 1)
 			s := streams[0]
-			sub := s.turn.rooms[roomA]
+			sub := s.turn.rooms.in(roomA)
 			for seq := range uint64(n) {
 				h.offer(textEvent(seq+1, 1, "a message of an ordinary length, as people write them"))
 			}
@@ -170,7 +170,7 @@ func TestTurnAllocatesOnlyTheHeadOfItsResponse(t *testing.T) {
 	e := bench(t)
 	h, streams := members(e, 1)
 	s := streams[0]
-	sub := s.turn.rooms[roomA]
+	sub := s.turn.rooms.in(roomA)
 	for seq := range uint64(maxElements) {
 		h.offer(textEvent(seq+1, 1, "hello"))
 	}

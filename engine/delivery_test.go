@@ -157,7 +157,7 @@ func TestStayIsToldOfItsEndAfterItHasBeenWritten(t *testing.T) {
 		bob := r.connected(1)
 		var want []int64
 		for range 3 {
-			old := bob.stream.turn.rooms[roomA]
+			old := bob.stream.turn.rooms.in(roomA)
 			bob.allow(0)
 			want = append(want, r.text(roomA, 0, "hello").Time, r.kick(roomA, 0, 1).Time)
 			want = append(want, r.join(roomA, 1).Time)

@@ -169,7 +169,9 @@ func (e *Engine) Serve(ctx context.Context, r Request, opened func(*Stream)) End
 		}
 	}()
 	e.prepare(ctx, s, r.Rooms, opened)
-	if s.await(ctx, nil) != nil && ctx.Err() != nil {
+	select {
+	case <-s.ended:
+	case <-ctx.Done():
 		s.End(Ending{Reason: streampb.StreamDownReasons_UNKNOWN_STREAM_STOP_REASON})
 	}
 	why = s.finish()

@@ -60,7 +60,7 @@ func TestReplacedStreamIsNotAheadOfItsSuccessor(t *testing.T) {
 		r.join(roomA, 1)
 		older := r.connected(1)
 		held, _ := r.registry.Acquire(account(1))
-		sub := older.stream.turn.rooms[roomA]
+		sub := older.stream.turn.rooms.in(roomA)
 		r.connected(1)
 		kick := r.kick(roomA, 0, 1)
 		r.text(roomA, 0, "not for bob")

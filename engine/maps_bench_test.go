@@ -170,7 +170,8 @@ func (r *served) serve(who int, installation string) (s *Stream, ended chan stru
 	})
 	<-opened
 	select {
-	case <-s.initialized:
+	case <-s.replySlots: // a Read may start: it is initialized
+		s.replySlots <- struct{}{}
 	case <-ended:
 		r.b.Error("a stream ended while it was initialized")
 	}

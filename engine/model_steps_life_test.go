@@ -9,7 +9,7 @@ func TestStepsAreInTheOrderOfTheModelsOfLife(t *testing.T) {
 		steps    []string
 	}{
 		// The handler.
-		{"engine.go", "Serve", []string{"e.begin(r)", "e.prepare(", "s.await(", "s.finish()"}},
+		{"engine.go", "Serve", []string{"e.begin(r)", "e.prepare(", "case <-s.ended:", "s.finish()"}},
 		{"engine.go", "Open", []string{"e.begin(r)", "s.then(", "s.finish()", "e.prepare("}},
 		{"engine.go", "begin", []string{"e.enter()", "e.registry.Replace(s)"}},
 		{"engine.go", "prepare", []string{"opened(s)", "!e.accepting.Load()", "s.initialize("}},
@@ -24,10 +24,10 @@ func TestStepsAreInTheOrderOfTheModelsOfLife(t *testing.T) {
 		{"stream_end.go", "startTimer", []string{"s.expires.Store(", "s.timer.Reset("}},
 		{"stream_end.go", "timeUp", []string{"if !s.acquire() {", "defer s.release()", "s.expires.Load()", "case left <= 0:", "s.End(", "s.timer.Reset("}},
 		// Requests.
-		{"stream_read.go", "MayRead", []string{"s.await(ctx, s.initialized)", "case s.replySlots <- struct{}{}:", "return !s.refs.Closed()"}},
+		{"stream_read.go", "MayRead", []string{"case <-s.replySlots:", "return !s.refs.Closed()"}},
 		{"stream_read.go", "Handle", []string{"if !s.acquire() {", "defer s.release()", "switch"}},
 		{"stream_read.go", "complete", []string{"r.ready.Store(true)", "s.slot.Schedule()"}},
-		{"stream_read.go", "reply.fill", []string{"r.responses[1:]", "return front", "r.answered()", "<-s.replySlots", "return done"}},
+		{"stream_read.go", "reply.fill", []string{"r.responses[1:]", "return front", "r.answered()", "s.replySlots <- struct{}{}", "return done"}},
 		{"stream_lookup.go", "lookUp", []string{"if !s.lookingUp.CompareAndSwap(false, true) {", "r.answered = ", "s.push(&r.Link)", "s.engine.job("}},
 		{"stream_turn.go", "adoptSubscription", []string{"if sub.finished {", "return false", "held.next = sub", "return false"}},
 		{"stream_turn.go", "fetched", []string{"if !s.acquire() {", "defer s.release()", "sub.page = page", "s.push(&sub.Link)"}},

@@ -173,7 +173,7 @@ func TestShutdownTellsClientsToGoAway(t *testing.T) {
 // refreshRequest is a request to prolong s, read with a slot in hand as the
 // reader would.
 func refreshRequest(s *Stream) *streampb.ChatToServerRequest {
-	s.replySlots <- struct{}{}
+	<-s.replySlots
 	return &streampb.ChatToServerRequest{ClientRequest: &streampb.ChatToServerRequest_RefreshChatStream{
 		RefreshChatStream: &streampb.RefreshChatStreamRequest{},
 	}}

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -50,11 +49,9 @@ type Stream struct {
 	// atEnd, if set, is run once the stream is to end. Whoever takes it runs it.
 	atEnd atomic.Pointer[func()]
 
-	// initialized is closed once the stream's initialization has been written:
-	// the first Read starts then.
-	initialized chan struct{}
 	// replySlots bounds the replies that wait: a Read is started only with a
-	// slot in hand, and the reply's writing gives it back.
+	// slot in hand, and the reply's writing gives it back. The first ones come
+	// once the stream's initialization has been written.
 	replySlots chan struct{}
 	// lookingUp is true while a request for full messages is being answered.
 	lookingUp atomic.Bool
@@ -78,10 +75,10 @@ type turnState struct {
 	live                    bool
 	out                     builder
 
-	// rooms holds the subscription of each room: what the stream must take
+	// rooms are the subscriptions, one for each room: what the stream must take
 	// back when it ends. A later stay in the same room hangs on the earlier
 	// one's next.
-	rooms map[string]*subscription
+	rooms servedRooms
 	// over is how far stays in rooms were told that have been written to their
 	// end: the newest few, since a room may come to show a stay once more.
 	over map[string]uint64
@@ -102,10 +99,8 @@ func newStream(e *Engine, r Request) *Stream {
 		installation: r.Installation,
 		features:     r.Features,
 		ended:        make(chan struct{}),
-		initialized:  make(chan struct{}),
 		replySlots:   make(chan struct{}, e.cfg.Replies),
 	}
-	s.turn.rooms = make(map[string]*subscription)
 	s.slot.Init(e.pool, s)
 	s.timer = time.AfterFunc(never, s.timeUp)
 	s.timer.Stop() // until startTimer
@@ -163,17 +158,5 @@ func (s *Stream) push(l *atomics.Link[producer]) {
 func (s *Stream) pushIn(b *pool.Batch, l *atomics.Link[producer]) {
 	if s.inbox.Push(l) {
 		b.Schedule(&s.slot)
-	}
-}
-
-// await waits for c, unless the stream is to end or ctx is done first.
-func (s *Stream) await(ctx context.Context, c <-chan struct{}) error {
-	select {
-	case <-c:
-		return nil
-	case <-s.ended:
-		return errEnding
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -104,7 +104,7 @@ func (s *Stream) initialize(ctx context.Context, known []KnownRoom) error {
 func (in *initialization) goLive() {
 	for _, b := range in.begun {
 		// An earlier stay, which was shown late, has been told with the history.
-		if head := in.s.turn.rooms[b.sub.room.id]; head != nil {
+		if head := in.s.turn.rooms.in(b.sub.room.id); head != nil {
 			head.skipTo(b.sub.start)
 		}
 		if b.exact > 0 {
@@ -133,7 +133,9 @@ func (s *Stream) live() {
 	for _, sub := range s.turn.rooms {
 		sub.sent(sub.cursor, sent, passed)
 	}
-	close(s.initialized)
+	for range cap(s.replySlots) {
+		s.replySlots <- struct{}{} // never blocks: nobody has had one
+	}
 }
 
 // initialization is the state of one run of initialize.

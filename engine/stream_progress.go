@@ -120,11 +120,11 @@ func (c *confirmation) fill(*Stream, *builder) outcome { return done }
 // Called by the turn.
 func (s *Stream) confirmed(c *confirmation) {
 	for _, p := range c.positions {
-		if sub := s.turn.rooms[p.GetChatRoomId()]; sub != nil && p.GetSeq() <= sub.cursor {
+		if sub := s.turn.rooms.in(p.GetChatRoomId()); sub != nil && p.GetSeq() <= sub.cursor {
 			sub.confirm(p.GetSeq())
 		}
 	}
-	<-s.replySlots
+	s.replySlots <- struct{}{}
 }
 
 // say makes m the response.

@@ -46,7 +46,7 @@ func (r *reply) fill(s *Stream, out *builder) outcome {
 	if r.answered != nil {
 		r.answered()
 	}
-	<-s.replySlots
+	s.replySlots <- struct{}{}
 	return done
 }
 
@@ -66,11 +66,8 @@ func (s *Stream) complete(r *reply) {
 // been written, and not too many replies wait. It returns false when the stream
 // ends instead. Each Read it allows is followed by one Handle, or is the last.
 func (s *Stream) MayRead(ctx context.Context) bool {
-	if s.await(ctx, s.initialized) != nil {
-		return false
-	}
 	select {
-	case s.replySlots <- struct{}{}:
+	case <-s.replySlots:
 		return !s.refs.Closed()
 	case <-s.ended:
 	case <-ctx.Done():
@@ -94,7 +91,7 @@ func (s *Stream) Handle(request *streampb.ChatToServerRequest) {
 		c.Init(c)
 		s.push(&c.Link)
 	default: // nothing was asked
-		<-s.replySlots
+		s.replySlots <- struct{}{}
 	}
 }
 

@@ -149,16 +149,16 @@ func (s *Stream) adoptSubscription(sub *subscription) bool {
 	if sub.finished {
 		return false
 	}
-	for held := s.turn.rooms[sub.room.id]; held != nil; held = held.next {
+	for held := s.turn.rooms.in(sub.room.id); held != nil; held = held.next {
 		if held == sub {
-			return held == s.turn.rooms[sub.room.id]
+			return held == s.turn.rooms.in(sub.room.id)
 		}
 		if held.next == nil {
 			held.next = sub
 			return false
 		}
 	}
-	s.turn.rooms[sub.room.id] = sub
+	s.turn.rooms.put(sub)
 	sub.served = true
 	sub.skipTo(s.turn.over[sub.room.id])
 	return true
@@ -171,7 +171,7 @@ const maxOver = 64
 // on with the next stay in that room, if there is one.
 func (s *Stream) finishSubscription(sub *subscription) {
 	t := &s.turn
-	if t.rooms[sub.room.id] != sub {
+	if t.rooms.in(sub.room.id) != sub {
 		return
 	}
 	sub.finished, sub.served = true, false
@@ -194,10 +194,10 @@ func (s *Stream) finishSubscription(sub *subscription) {
 	t.over[sub.room.id] = sub.cursor
 	next := sub.next
 	if sub.next = nil; next == nil {
-		delete(t.rooms, sub.room.id)
+		t.rooms.remove(sub.room.id)
 		return
 	}
-	t.rooms[sub.room.id] = next
+	t.rooms.put(next)
 	next.served = true
 	next.skipTo(sub.cursor)
 	t.ready.PushBack(&next.Link) // it is dirty since it came
