@@ -27,7 +27,7 @@ func newHall(b *testing.B, members int) *hall {
 	for i := range members + comers {
 		s := newStream(e, Request{Account: account(i), Conn: &discardConn{}})
 		s.turn.live = true
-		if !e.registry.Replace(s) {
+		if !e.registry.Replace(s, e.registry.generations.Next) {
 			b.Fatal("an account has two streams")
 		}
 		switch {

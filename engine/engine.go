@@ -38,6 +38,9 @@ type Config struct {
 	// Others, if not nil, returns the addresses of other servers that clients
 	// could go to. Safe for concurrent use; it must not wait.
 	Others func() []string
+	// Claims, if not nil, is how servers that share the store agree on which
+	// stream of an account is the newest.
+	Claims Claims
 	// Replies bounds the answers of one stream that wait to be written, and
 	// with them the requests that are read: 16.
 	Replies int
@@ -148,6 +151,11 @@ type Request struct {
 	Rooms        []KnownRoom
 	Features     Features
 	Conn         Conn
+	// Holds, if not nil, says why the stream must end if the session that it was
+	// opened with has been ended, nil if it has not. It is called, on a worker,
+	// when that may have happened on another server; with an error it is called
+	// again.
+	Holds func(context.Context) (*Ending, error)
 }
 
 // Serve runs one stream from its opening to its end and returns why it ended.
@@ -155,7 +163,7 @@ type Request struct {
 // reader can be started. ctx is the connection's: when it ends the client is
 // gone.
 func (e *Engine) Serve(ctx context.Context, r Request, opened func(*Stream)) Ending {
-	s, why, ok := e.begin(r)
+	s, why, ok := e.begin(ctx, r)
 	if !ok {
 		return why
 	}
@@ -185,7 +193,7 @@ func (e *Engine) Serve(ctx context.Context, r Request, opened func(*Stream)) End
 // that says when its client is gone, by End. ended is called once, at the stream's end, by Open or on a
 // goroutine of its own.
 func (e *Engine) Open(ctx context.Context, r Request, opened func(*Stream), ended func(Ending)) {
-	s, why, ok := e.begin(r)
+	s, why, ok := e.begin(ctx, r)
 	if !ok {
 		ended(why)
 		return
@@ -210,12 +218,18 @@ func (e *Engine) Open(ctx context.Context, r Request, opened func(*Stream), ende
 
 // begin makes a stream its account's, or says why not. streams.Done and
 // counters.finished are to be called for it.
-func (e *Engine) begin(r Request) (*Stream, Ending, bool) {
+func (e *Engine) begin(ctx context.Context, r Request) (*Stream, Ending, bool) {
 	if !e.enter() {
 		return nil, Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN}, false
 	}
+	next, err := e.claim(ctx, &r)
+	if err != nil {
+		e.streams.Done()
+		e.log.Warn("a stream could not be claimed for its account", "account", r.Account, "error", err)
+		return nil, failed(statusOf(err)), false
+	}
 	s := newStream(e, r)
-	if !e.registry.Replace(s) {
+	if !e.registry.Replace(s, next) {
 		e.streams.Done()
 		return nil, Ending{Reason: streampb.StreamDownReasons_STREAM_CANCELED_BY_ANOTHER_STREAM}, false
 	}
@@ -226,6 +240,9 @@ func (e *Engine) begin(r Request) (*Stream, Ending, bool) {
 // prepare brings a stream from its opening to being live, or ends it.
 func (e *Engine) prepare(ctx context.Context, s *Stream, rooms []KnownRoom, opened func(*Stream)) {
 	opened(s)
+	if e.cfg.Claims != nil {
+		e.fence([]string{s.account})
+	}
 	if !e.accepting.Load() { // the shutdown may not have seen it
 		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
 	}

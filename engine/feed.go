@@ -49,6 +49,12 @@ func (f *feed) watch(ctx context.Context, attempt *int) error {
 		}
 		*attempt = 0
 		f.hand(batch.Events)
+		for _, c := range batch.Claims {
+			f.engine.claimed(c)
+		}
+		for _, account := range batch.Sessions {
+			f.engine.recheck(account)
+		}
 		f.position = batch.After
 		f.after.Store(&batch.After)
 	}
@@ -112,6 +118,7 @@ func (f *feed) restart(ctx context.Context) error {
 			done(err)
 		}
 	})
+	f.engine.recheckAll()
 	return store.ErrHistoryLost
 }
 

@@ -171,38 +171,54 @@ func inBubble(t *testing.T, cfg Config, test func(r *rig)) {
 
 func inBubbleWith(t *testing.T, cfg Config, pc pool.Config, test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		log := newMemLog()
-		if cfg.Logger == nil {
-			cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-		}
-		var e *Engine
-		pc.Logger = cfg.Logger
-		pc.OnPanic = func(task pool.Task, v any, stack []byte) { e.TurnPanicked(task, v, stack) }
-		p, err := pool.New(pc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e, err = New(t.Context(), log, p, cfg); err != nil {
-			t.Fatal(err)
-		}
-		r := &rig{Engine: e, t: t, log: log}
-		defer func() { // also when the test has given up
-			e.Refuse()
-			for _, c := range r.open {
-				c.cancel()
-			}
-			if err := e.Drain(context.Background()); err != nil {
-				t.Errorf("drain: %v", err)
-			}
-			r.settle() // what timers still have to say is about rooms that have left
-			e.Close()
-			if err := p.Close(context.Background()); err != nil {
-				t.Errorf("close the pool: %v", err)
-			}
-			r.checkEnd()
-		}()
-		test(r)
+		newRig(t, newMemLog(), cfg, pc, test)
 	})
+}
+
+// inCluster runs test with two engines on one log, in virtual time.
+func inCluster(t *testing.T, cfg Config, test func(a, b *rig)) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemLog()
+		cfg.Claims = log
+		pc := pool.Config{Runners: 2, Workers: 4}
+		newRig(t, log, cfg, pc, func(a *rig) {
+			newRig(t, log, cfg, pc, func(b *rig) { test(a, b) })
+		})
+	})
+}
+
+// newRig runs test with an engine on log. Within a bubble.
+func newRig(t *testing.T, log *memLog, cfg Config, pc pool.Config, test func(r *rig)) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
+	var e *Engine
+	pc.Logger = cfg.Logger
+	pc.OnPanic = func(task pool.Task, v any, stack []byte) { e.TurnPanicked(task, v, stack) }
+	p, err := pool.New(pc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err = New(t.Context(), log, p, cfg); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{Engine: e, t: t, log: log}
+	defer func() { // also when the test has given up
+		e.Refuse()
+		for _, c := range r.open {
+			c.cancel()
+		}
+		if err := e.Drain(context.Background()); err != nil {
+			t.Errorf("drain: %v", err)
+		}
+		r.settle() // what timers still have to say is about rooms that have left
+		e.Close()
+		if err := p.Close(context.Background()); err != nil {
+			t.Errorf("close the pool: %v", err)
+		}
+		r.checkEnd()
+	}()
+	test(r)
 }
 
 // checkEnd holds what must be true of every run.
@@ -242,6 +258,10 @@ func (r *rig) connectWith(conn *fakeConn, who int, rooms ...KnownRoom) *client {
 }
 
 func (r *rig) connectAs(conn *fakeConn, who int, features Features, rooms ...KnownRoom) *client {
+	return r.connectHolding(conn, who, features, nil, rooms...)
+}
+
+func (r *rig) connectHolding(conn *fakeConn, who int, features Features, holds func(context.Context) (*Ending, error), rooms ...KnownRoom) *client {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	c := &client{fakeConn: conn, cancel: cancel, ended: make(chan Ending, 1)}
 	r.mu.Lock()
@@ -251,7 +271,7 @@ func (r *rig) connectAs(conn *fakeConn, who int, features Features, rooms ...Kno
 	go func() {
 		why := serve(r.Engine, ctx, Request{
 			Account: account(who), Installation: device,
-			Rooms: rooms, Features: features, Conn: conn,
+			Rooms: rooms, Features: features, Conn: conn, Holds: holds,
 		}, func(s *Stream) { c.stream = s })
 		c.closed.Store(true)
 		c.ended <- why

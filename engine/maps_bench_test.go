@@ -41,7 +41,7 @@ func BenchmarkRegistry(b *testing.B) {
 			b.ReportAllocs()
 			e := bench(b)
 			for i := range accounts {
-				e.registry.Replace(newStream(e, Request{Account: account(i), Conn: &discardConn{}}))
+				e.registry.Replace(newStream(e, Request{Account: account(i), Conn: &discardConn{}}), e.registry.generations.Next)
 			}
 			var missed, refused atomic.Int64
 			names := make([]string, accounts)
@@ -51,7 +51,7 @@ func BenchmarkRegistry(b *testing.B) {
 			atOnce(b, goroutines, func(g, n int) {
 				name := names[(g*7919+n*104_729)%accounts]
 				if n%20 == 0 {
-					if !e.registry.Replace(newStream(e, Request{Account: name, Conn: &discardConn{}})) {
+					if !e.registry.Replace(newStream(e, Request{Account: name, Conn: &discardConn{}}), e.registry.generations.Next) {
 						refused.Add(1)
 					}
 					return

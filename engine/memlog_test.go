@@ -48,6 +48,54 @@ type memLog struct {
 	// watched are the positions Watch was called with; broken counts its breaks.
 	watched []store.Position
 	broken  int
+	// claims are the newest; claimFail is what Claim and Claims return, and
+	// claimsGate is waited for in Claims, which knows what it would have known at first.
+	claims     map[string]store.Claim
+	claimFail  error
+	claimsGate chan struct{}
+}
+
+func (l *memLog) Claim(_ context.Context, account, installation string) (store.Claim, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.claimFail != nil {
+		return store.Claim{}, l.claimFail
+	}
+	c := store.Claim{Account: account, Generation: l.claims[account].Generation + 1, Installation: installation}
+	l.claims[account] = c
+	l.show(store.Batch{Claims: []store.Claim{c}})
+	return c, nil
+}
+
+func (l *memLog) Claims(_ context.Context, accounts []string) ([]store.Claim, error) {
+	l.mu.Lock()
+	var claims []store.Claim
+	for _, a := range accounts {
+		if c, ok := l.claims[a]; ok {
+			claims = append(claims, c)
+		}
+	}
+	gate, fail := l.claimsGate, l.claimFail
+	l.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return claims, fail
+}
+
+// session has a session change on another server.
+func (l *memLog) session(account string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.show(store.Batch{Sessions: []string{account}})
+}
+
+// show adds b to what Watch shows. Called with l.mu held.
+func (l *memLog) show(b store.Batch) {
+	b.After = store.Position(strconv.Itoa(len(l.feed) + 1))
+	l.feed = append(l.feed, b)
+	close(l.changed)
+	l.changed = make(chan struct{})
 }
 
 // interrupt breaks off every Watch that is under way.
@@ -73,6 +121,7 @@ func newMemLog() *memLog {
 		changed: make(chan struct{}),
 		held:    -1,
 		events:  map[string][]room.Event{},
+		claims:  map[string]store.Claim{},
 		states:  map[string]room.State{},
 		seen:    map[string]map[string]store.Seen{},
 	}
@@ -105,9 +154,7 @@ func (l *memLog) Append(_ context.Context, id string, op store.Op) (store.Append
 	if l.mangle != nil {
 		shown = l.mangle(shown)
 	}
-	l.feed = append(l.feed, store.Batch{Events: shown, After: store.Position(strconv.Itoa(len(l.feed) + 1))})
-	close(l.changed)
-	l.changed = make(chan struct{})
+	l.show(store.Batch{Events: shown})
 	return store.Appended{Events: events}, nil
 }
 

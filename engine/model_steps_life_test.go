@@ -9,10 +9,10 @@ func TestStepsAreInTheOrderOfTheModelsOfLife(t *testing.T) {
 		steps    []string
 	}{
 		// The handler.
-		{"engine.go", "Serve", []string{"e.begin(r)", "e.prepare(", "case <-s.ended:", "s.finish()"}},
-		{"engine.go", "Open", []string{"e.begin(r)", "s.then(", "s.finish()", "e.prepare("}},
-		{"engine.go", "begin", []string{"e.enter()", "e.registry.Replace(s)"}},
-		{"engine.go", "prepare", []string{"opened(s)", "!e.accepting.Load()", "s.initialize("}},
+		{"engine.go", "Serve", []string{"e.begin(ctx, r)", "e.prepare(", "case <-s.ended:", "s.finish()"}},
+		{"engine.go", "Open", []string{"e.begin(ctx, r)", "s.then(", "s.finish()", "e.prepare("}},
+		{"engine.go", "begin", []string{"e.enter()", "e.claim(ctx, &r)", "e.registry.Replace(s, next)"}},
+		{"engine.go", "prepare", []string{"opened(s)", "e.fence(", "!e.accepting.Load()", "s.initialize("}},
 		{"engine.go", "enter", []string{"e.gate.Add(1)", "e.accepting.Load()", "e.streams.Add(1)"}},
 		{"stream_init.go", "initialize", []string{"in.rooms(known)", "s.startTimer(life)", "in.goLive, s.live)"}},
 		{"stream_init.go", "ask", []string{"rooms.open(id, &n.Link)", "<-answer", "<-in.s.ended"}},
@@ -37,7 +37,7 @@ func TestStepsAreInTheOrderOfTheModelsOfLife(t *testing.T) {
 		{"hosted.go", "end", []string{"sub.until.Store(seq)", "delete(h.byAccount", "h.removed = append("}},
 		{"tail.go", "grow", []string{"for seq := t.low", "t.ring.Store(r)"}},
 		// The maps: what is within their updates, and what is behind them.
-		{"registry.go", "replace", []string{"Compute(", "next()", "old.generation >= generation", "s.generation, replaced = generation, true", "old.End(", "return s, false", "})"}},
+		{"registry.go", "Replace", []string{"Compute(", "next()", "old.generation >= generation", "s.generation, replaced = generation, true", "old.End(", "return s, false", "})"}},
 		{"registry.go", "leave", []string{"Compute(", "held == s", "})"}},
 		{"rooms.go", "open", []string{"Compute(", "h.inbox.Push(n)", "})", "h.load()", "h.slot.Schedule()"}},
 		{"rooms.go", "tellID", []string{"Compute(", "h.inbox.Push(n)", "})", "h.slot.Schedule()"}},

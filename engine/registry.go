@@ -22,16 +22,12 @@ func newRegistry() *Registry {
 	return &Registry{streams: xsync.NewMapOf[string, *Stream]()}
 }
 
-// Replace makes s the stream of its account, gives it its generation, and tells
-// the stream it replaces to end. All of that in one step of the map: nobody can
-// find s before it has a generation, and the stream found always has the
-// account's highest. It returns false, and changes nothing, if the account's
-// stream already has a higher generation than s was given.
-func (r *Registry) Replace(s *Stream) bool {
-	return r.replace(s, r.generations.Next)
-}
-
-func (r *Registry) replace(s *Stream, next func() uint64) bool {
+// Replace makes s the stream of its account, gives it its generation, which is
+// what next returns, and tells the stream it replaces to end. All of that in one
+// step of the map: nobody can find s before it has a generation, and the stream
+// found always has the account's highest. It returns false, and changes nothing,
+// if the account's stream already has that generation or a higher one.
+func (r *Registry) Replace(s *Stream, next func() uint64) bool {
 	replaced := false
 	r.streams.Compute(s.account, func(old *Stream, loaded bool) (*Stream, bool) {
 		generation := next()

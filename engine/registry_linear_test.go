@@ -14,7 +14,7 @@ import (
 
 // streamRegistry is what the check needs of a Registry; the wrong ones have it too.
 type streamRegistry interface {
-	replace(s *Stream, next func() uint64) bool
+	Replace(s *Stream, next func() uint64) bool
 	Acquire(account string) (Ref, bool)
 	leave(s *Stream)
 }
@@ -70,7 +70,7 @@ func (r *registryRun) client(client int, accounts []string, next func() uint64) 
 	for range registryCalls / 3 {
 		n, s := r.open(accounts[rand.IntN(len(accounts))])
 		r.record(client, registryCall{"replace", s.account, n}, func() any {
-			ok := r.registry.replace(s, next)
+			ok := r.registry.Replace(s, next)
 			return registryResult{ok: ok, generation: s.generation}
 		})
 		for range rand.IntN(3) {
@@ -217,7 +217,7 @@ func TestRegistryIsLinearizable(t *testing.T) {
 // compare: an older stream takes the place of a newer one.
 type looseGenerations struct{ *Registry }
 
-func (g looseGenerations) replace(s *Stream, next func() uint64) bool {
+func (g looseGenerations) Replace(s *Stream, next func() uint64) bool {
 	s.generation = next()
 	yield()
 	g.streams.Compute(s.account, func(old *Stream, loaded bool) (*Stream, bool) {
@@ -232,7 +232,7 @@ func (g looseGenerations) replace(s *Stream, next func() uint64) bool {
 // twoSteps looks for the stream to end before it takes its place.
 type twoSteps struct{ *Registry }
 
-func (g twoSteps) replace(s *Stream, next func() uint64) bool {
+func (g twoSteps) Replace(s *Stream, next func() uint64) bool {
 	old, loaded := g.streams.Load(s.account)
 	yield()
 	g.streams.Compute(s.account, func(*Stream, bool) (*Stream, bool) {

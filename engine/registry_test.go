@@ -28,7 +28,7 @@ func TestNewestStreamIsInTheRegistry(t *testing.T) {
 						}
 						return generation
 					}
-					if !reg.replace(streams[i], next) {
+					if !reg.Replace(streams[i], next) {
 						t.Error("an opening was refused")
 					}
 				})
@@ -63,9 +63,9 @@ func TestOlderGenerationReplacesNothing(t *testing.T) {
 		reg := newRegistry()
 		newer := newStream(r.Engine, Request{Account: account(0), Conn: newFakeConn()})
 		older := newStream(r.Engine, Request{Account: account(0), Conn: newFakeConn()})
-		reg.replace(newer, func() uint64 { return 7 })
+		reg.Replace(newer, func() uint64 { return 7 })
 		for _, generation := range []uint64{6, 7} {
-			if reg.replace(older, func() uint64 { return generation }) {
+			if reg.Replace(older, func() uint64 { return generation }) {
 				t.Errorf("generation %d has replaced 7", generation)
 			}
 		}
@@ -137,7 +137,7 @@ func TestAcquireFindsTheStreamThatTookThePlace(t *testing.T) {
 		g := newRegistry()
 		open := func() *Stream {
 			s := &Stream{account: account(0), ended: make(chan struct{}), drained: make(chan struct{})}
-			g.Replace(s)
+			g.Replace(s, g.generations.Next)
 			return s
 		}
 		before := open()

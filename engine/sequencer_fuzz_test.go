@@ -267,7 +267,7 @@ func FuzzSequencerPassesEachEventOnceInOrder(f *testing.F) {
 		r.h.healing = true // no wait begins, and the room does not leave
 		for who := range sequencerAccounts {
 			s := newStream(e, Request{Account: account(who), Conn: newFakeConn()})
-			e.registry.Replace(s)
+			e.registry.Replace(s, e.registry.generations.Next)
 			r.streams = append(r.streams, s)
 		}
 		r.write()

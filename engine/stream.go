@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,7 @@ type Stream struct {
 	turn turnState
 
 	installation string
+	holds        func(context.Context) (*Ending, error) // Request.Holds
 	// generation is set by Registry.Replace and never changes afterwards.
 	generation uint64
 
@@ -97,6 +99,7 @@ func newStream(e *Engine, r Request) *Stream {
 		conn:         r.Conn,
 		account:      r.Account,
 		installation: r.Installation,
+		holds:        r.Holds,
 		features:     r.Features,
 		ended:        make(chan struct{}),
 		replySlots:   make(chan struct{}, e.cfg.Replies),

@@ -122,6 +122,12 @@ type Log interface {
 // Batch is what became visible together.
 type Batch struct {
 	Events []room.Event
+	// Claims are those of streams, Sessions the accounts whose session or
+	// standing has changed, by whichever server. Only a Shared store shows them:
+	// at least once each, unless history was lost, and it may show an older claim
+	// after a newer one.
+	Claims   []Claim
+	Sessions []string
 	// After is the position behind these events.
 	After Position
 }
@@ -174,6 +180,35 @@ type Accounts interface {
 	// account as it is; an error of f is returned and changes nothing. f may be
 	// called more than once.
 	UpdateSession(ctx context.Context, id string, f func(Account) (Session, error)) error
+}
+
+// Claim says whose the newest stream of an account is.
+type Claim struct {
+	Account string
+	// Generation is above that of every earlier claim of the account.
+	Generation uint64
+	// Installation is the one that the stream was opened by.
+	Installation string
+}
+
+// Shared is what a store offers beside the rest when several servers run on it,
+// so that what must be true of all of them together is. Safe for concurrent use.
+type Shared interface {
+	// Claim makes the stream that installation is about to open the newest of
+	// the account. It is durable when Claim returns, and is shown by every Watch.
+	// After an error it may be made all the same.
+	Claim(ctx context.Context, account, installation string) (Claim, error)
+	// Claims returns the newest claim of each account that has one, every claim
+	// included that was acknowledged before the call, by whichever server.
+	Claims(ctx context.Context, accounts []string) ([]Claim, error)
+	// Servers are the addresses that other servers on the store are announced
+	// with, as far as they are alive. It does not wait.
+	Servers() []string
+	// Announce makes this server's address known to the others, until Withdraw,
+	// Close, or until it is dead for a while. It may be called once.
+	Announce(ctx context.Context, address string) error
+	// Withdraw makes that this server is named to nobody any more.
+	Withdraw(ctx context.Context) error
 }
 
 // Store is all of it.
