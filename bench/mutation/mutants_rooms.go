@@ -32,7 +32,7 @@ var ofRooms = []mutant{
 	{what: "who is told already is told again", file: "engine/hosted.go",
 		from: "if !sub.dirty.Load() && !sub.dirty.Swap(true) {\n", to: "if sub.dirty.Swap(true); true {\n"},
 	{what: "a subscription is dirty, and nobody queues it", file: "engine/hosted.go",
-		from: "sub.stream.push(&sub.Link)\n", to: ""},
+		from: "sub.stream.pushIn(&idle, &sub.Link)\n", to: ""},
 	{what: "who joins is told from after the join on", file: "engine/hosted.go",
 		from: "h.subscribe(ref.Stream(), e.Seq-1, forever)", to: "h.subscribe(ref.Stream(), e.Seq, forever)"},
 	{what: "who joins is not subscribed", file: "engine/hosted.go",

@@ -44,7 +44,7 @@ var ofStreams = []mutant{
 	{what: "a stream that panics while it opens is left", file: "engine/engine.go",
 		from: "s.End(failed(chatpb.ReturnStatus_LG_ERROR))\n\t\t\ts.finish()", to: ""},
 	{what: "a stream outlives its connection", file: "engine/engine.go",
-		from: "if s.await(ctx, nil) != nil && ctx.Err() != nil {", to: "if s.await(context.WithoutCancel(ctx), nil) != nil && ctx.Err() != nil {"},
+		from: "case <-ctx.Done():\n\t\ts.End(", to: "case <-context.WithoutCancel(ctx).Done():\n\t\ts.End("},
 	{what: "a stream that opens during a shutdown is not told", file: "engine/engine.go",
 		from: "if !e.accepting.Load() { // the", to: "if false { // the"},
 	{what: "a stream is served although none are taken", file: "engine/engine.go",
@@ -85,7 +85,7 @@ var ofStreams = []mutant{
 	{what: "a full response does not go out first", file: "engine/stream_turn.go",
 		from: "case front:\n\t\t\tfrom.PushFront(l)\n\t\t\treturn", to: "case front:\n\t\t\tfrom.PushBack(l)\n\t\t\treturn"},
 	{what: "push does not schedule", file: "engine/stream.go",
-		from: "if s.inbox.Push(l) {\n", to: "if s.inbox.Push(l) && false {\n"},
+		from: "if s.inbox.Push(l) {\n\t\ts.slot", to: "if s.inbox.Push(l) && false {\n\t\ts.slot"},
 	// Stays: invariant 6.
 	{what: "a stay is taken up again after its end", file: "engine/stream_turn.go",
 		from: "if sub.finished {\n\t\treturn false", to: "if false {\n\t\treturn false"},
