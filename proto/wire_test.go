@@ -497,7 +497,8 @@ var additions = map[string]string{
 	"ChatMessageToClient": `
 		1000 seq uint64
 		1001 previous_seq uint64`,
-	"ThisUserJoinedChatRoomStartChatMessage": `1000 position_lost bool`,
+	"retrieve_server_load.RetrieveServerLoadResponse": `1000 servers repeated string`,
+	"ThisUserJoinedChatRoomStartChatMessage":          `1000 position_lost bool`,
 	"ChatRoomCapMessage": `
 		1000 chat_room_name string
 		1001 chat_room_password string`,

@@ -12,12 +12,15 @@ type loadService struct {
 	*Server
 }
 
-// RetrieveServerLoadRPC tells whether the server takes streams, and how many it
-// has. No login.
+// RetrieveServerLoadRPC tells whether the server takes streams, how many it has,
+// and which other servers there are. No login.
 func (s loadService) RetrieveServerLoadRPC(_ context.Context, r *loadpb.RetrieveServerLoadRequest) (*loadpb.RetrieveServerLoadResponse, error) {
 	response := &loadpb.RetrieveServerLoadResponse{AcceptingConnections: s.engine.Accepting(), NumClients: -1}
 	if response.AcceptingConnections && r.GetRequestNumClients() {
 		response.NumClients = int32(s.engine.Streams())
+	}
+	if others := s.cfg.Engine.Others; others != nil {
+		response.Servers = others()
 	}
 	return response, nil
 }

@@ -44,6 +44,8 @@ type Server struct {
 	health    *health.Server
 	commands  *gate
 	conns     *connections
+	// shared: there may be other servers on the store.
+	shared bool
 	// roles label the goroutines of chat streams for profiles.
 	roles struct{ handler, reader context.Context }
 	// serving ends when only farewells are left to be said.
@@ -59,7 +61,11 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate(), conns: newConnections()}
+	shared, isShared := st.(store.Shared)
+	if isShared {
+		cfg.Engine.Claims, cfg.Engine.Others = shared, shared.Servers
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate(), conns: newConnections(), shared: isShared}
 
 	s.roles.handler, s.roles.reader = role("stream handler"), role("stream reader")
 	s.serving, s.endServing = context.WithCancel(context.Background())

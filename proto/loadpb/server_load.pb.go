@@ -72,7 +72,9 @@ type RetrieveServerLoadResponse struct {
 	// False from the first step of a shutdown on.
 	AcceptingConnections bool `protobuf:"varint,1,opt,name=accepting_connections,json=acceptingConnections,proto3" json:"accepting_connections,omitempty"`
 	// Open chat streams if requested and accepting, else -1.
-	NumClients    int32 `protobuf:"varint,2,opt,name=num_clients,json=numClients,proto3" json:"num_clients,omitempty"`
+	NumClients int32 `protobuf:"varint,2,opt,name=num_clients,json=numClients,proto3" json:"num_clients,omitempty"`
+	// Other servers that could be asked, as host:port; may be empty.
+	Servers       []string `protobuf:"bytes,1000,rep,name=servers,proto3" json:"servers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -121,17 +123,25 @@ func (x *RetrieveServerLoadResponse) GetNumClients() int32 {
 	return 0
 }
 
+func (x *RetrieveServerLoadResponse) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
 var File_retrieve_server_load_server_load_proto protoreflect.FileDescriptor
 
 const file_retrieve_server_load_server_load_proto_rawDesc = "" +
 	"\n" +
 	"&retrieve_server_load/server_load.proto\x12\x14retrieve_server_load\"K\n" +
 	"\x19RetrieveServerLoadRequest\x12.\n" +
-	"\x13request_num_clients\x18\x01 \x01(\bR\x11requestNumClients\"r\n" +
+	"\x13request_num_clients\x18\x01 \x01(\bR\x11requestNumClients\"\x8d\x01\n" +
 	"\x1aRetrieveServerLoadResponse\x123\n" +
 	"\x15accepting_connections\x18\x01 \x01(\bR\x14acceptingConnections\x12\x1f\n" +
 	"\vnum_clients\x18\x02 \x01(\x05R\n" +
-	"numClients2\x97\x01\n" +
+	"numClients\x12\x19\n" +
+	"\aservers\x18\xe8\a \x03(\tR\aservers2\x97\x01\n" +
 	"\x19RetrieveServerLoadService\x12z\n" +
 	"\x15RetrieveServerLoadRPC\x12/.retrieve_server_load.RetrieveServerLoadRequest\x1a0.retrieve_server_load.RetrieveServerLoadResponseB/Z-github.com/chatstream/chatstream/proto/loadpbb\x06proto3"
 
