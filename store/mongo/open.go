@@ -1,0 +1,149 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime/pprof"
+	"strings"
+	"time"
+
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+)
+
+type dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+const (
+	selectTimeout    = 5 * time.Second
+	connectTimeout   = 5 * time.Second
+	bootstrapTimeout = time.Minute
+)
+
+// Open opens the store in a database of a replica set or a sharded cluster, and
+// makes what it needs there. Its errors are one line that an operator understands,
+// and have nothing of the URI in them but its hosts.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("mongo store: %w", err)
+	}
+	s, err := connect(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("mongo store: %w", err)
+	}
+	if err := s.begin(ctx); err != nil {
+		s.disconnect()
+		var told *databaseError
+		if !errors.As(err, &told) && ctx.Err() == nil {
+			err = s.advice(err)
+		}
+		return nil, fmt.Errorf("mongo store: database at %s cannot be used: %w", s.Address(), err)
+	}
+	return s, nil
+}
+
+// connect makes the store and its clients, which do not wait for the database.
+func connect(cfg Config) (*Store, error) {
+	s := &Store{
+		cfg: cfg, log: cfg.Logger, secrets: secretsOf(cfg.URI),
+		process: rand.Uint64(), clock: &clock{local: cfg.local},
+		table: newTable(cfg.Rooms), ring: newRing(cfg.RingEvents, cfg.RingBytes),
+		wake: make(chan struct{}, 1), dueWake: make(chan struct{}, 1),
+		closing: make(chan struct{}), stopped: make(chan struct{}), failed: make(chan struct{}),
+	}
+	if cfg.Now != nil {
+		s.clock.local, s.clock.fixed = cfg.Now, true
+	}
+	s.feed = &feed{s: s}
+	s.life, s.end = context.WithCancel(context.Background())
+
+	data := s.clientOptions().SetAppName("chatstream").
+		SetMaxPoolSize(64).SetMinPoolSize(4).SetMaxConnecting(4).
+		SetServerSelectionTimeout(selectTimeout).SetMaxConnIdleTime(10 * time.Minute)
+	// A change stream does not survive a timeout, so it has a client without any.
+	streams := s.clientOptions().SetAppName("chatstream stream").
+		SetMaxPoolSize(4).SetMinPoolSize(1).SetMaxConnecting(2).
+		SetServerSelectionTimeout(2 * selectTimeout).SetMonitor(s.feed.storm.monitor())
+	data.Timeout, streams.Timeout = nil, nil
+	if err := errors.Join(data.Validate(), streams.Validate()); err != nil {
+		// What is wrong with it the driver says by showing it.
+		return nil, errors.New("the URI is not valid (it is not shown, since it may have a password in it); it is like " +
+			"mongodb://USER:PASSWORD@HOST:27017,HOST:27017/?replicaSet=NAME, with %XX for special characters")
+	}
+	s.hosts = data.Hosts
+	var err error
+	if s.client, err = driver.Connect(data); err != nil {
+		return nil, s.secrets.told(err)
+	}
+	if s.streams, err = driver.Connect(streams); err != nil {
+		s.disconnect()
+		return nil, s.secrets.told(err)
+	}
+	s.database = s.client.Database(cfg.Database)
+	s.events, s.rooms, s.members = s.database.Collection(eventsName), s.database.Collection(roomsName), s.database.Collection(membersName)
+	s.seen, s.accounts, s.meta = s.database.Collection(seenName), s.database.Collection(accountsName), s.database.Collection(metaName)
+	s.watched = s.streams.Database(cfg.Database).Collection(eventsName)
+	return s, nil
+}
+
+// clientOptions are those of both clients: what the URI says, but for what the
+// store rests on.
+func (s *Store) clientOptions() *options.ClientOptions {
+	o := options.Client().ApplyURI(s.cfg.URI).
+		SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary()).
+		SetRetryWrites(true).SetRetryReads(true).SetConnectTimeout(connectTimeout).SetHeartbeatInterval(s.cfg.heartbeat)
+	if s.cfg.dial != nil {
+		o.SetDialer(s.cfg.dial)
+	}
+	return o
+}
+
+// begin checks the database, makes what is missing, and starts the goroutines.
+func (s *Store) begin(ctx context.Context) error {
+	h, ahead, err := s.hello(ctx)
+	if err != nil {
+		return err
+	}
+	if err := checkDeployment(h); err != nil {
+		return &databaseError{text: err.Error()}
+	}
+	if !s.clock.fixed {
+		if err := clockRefusal(ahead); err != nil {
+			return &databaseError{text: err.Error()}
+		}
+		if ahead.Abs() > clockNoted {
+			s.log.Warn("this machine's clock and the database's differ", "database ahead by", ahead)
+		}
+	}
+	if len(h.Arbiters) > 0 {
+		s.log.Warn("the replica set has an arbiter: with one data member down nothing can be stored, since there is no majority; use three data members")
+	}
+	if err := s.bootstrap(ctx); err != nil {
+		return err
+	}
+	first, err := s.feed.begin(s.life)
+	if err != nil {
+		return fmt.Errorf("no change stream can be opened: %w", s.advice(err))
+	}
+	role := func(name string, run func(context.Context)) {
+		s.tasks.Go(func() { pprof.Do(s.life, pprof.Labels("role", name), run) })
+	}
+	role("committer", func(context.Context) { s.commitLoop() })
+	role("feed", func(ctx context.Context) { s.feed.run(ctx, first) })
+	role("snapshots", s.keepSnapshots)
+	role("clock", s.keepClock)
+	return nil
+}
+
+// Address is where the store is, HOST,HOST/DATABASE, without user and password.
+func (s *Store) Address() string {
+	return s.secrets.hide(strings.Join(s.hosts, ",") + "/" + s.cfg.Database)
+}

@@ -1,0 +1,119 @@
+package mongo
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// send stores what is staged, or finds out that it cannot. Rooms share a command;
+// a room alone sends all its events in order. Several events of one op have a
+// transaction of their own, since no other way stores all of them or none.
+func (s *Store) send(turns []*turn) {
+	var shared []*turn
+	var apart sync.WaitGroup
+	for _, t := range turns {
+		switch {
+		case t.together:
+			apart.Go(func() { s.sendTogether(t) })
+		case len(t.staged) > 0:
+			shared = append(shared, t)
+		}
+	}
+	if len(shared) > 0 {
+		s.sendShared(shared)
+	}
+	apart.Wait()
+}
+
+// sendShared sends one command: in order for one room, so that it stops at the
+// first that fails; otherwise not, so that a room's failure is its own. Then there
+// is one event of each room in it: two would let the second in where the first is
+// refused, and leave a hole.
+func (s *Store) sendShared(turns []*turn) {
+	var documents []any
+	for _, t := range turns {
+		documents = append(documents, t.documents()...)
+	}
+	alone := len(turns) == 1
+	began := time.Now()
+	err := s.causally(s.life, func(ctx context.Context) error {
+		_, err := s.events.InsertMany(ctx, documents, options.InsertMany().SetOrdered(alone))
+		return err
+	})
+	var bulk driver.BulkWriteException
+	switch {
+	case err == nil:
+		s.latency = (7*s.latency + time.Since(began)) / 8
+		for _, t := range turns {
+			t.stored = len(t.staged)
+		}
+	case errors.As(err, &bulk) && bulk.WriteConcernError == nil && len(bulk.WriteErrors) > 0:
+		for _, t := range turns {
+			t.stored = len(t.staged)
+		}
+		for _, w := range bulk.WriteErrors {
+			t, n := turns[0], w.Index
+			if !alone {
+				t, n = turns[w.Index], 0
+			}
+			t.stored = n
+			t.blame(w.Code, s.secrets.told(err))
+		}
+	default:
+		// A write concern error too: what is beside it may be undone.
+		for _, t := range turns {
+			t.unknown = s.secrets.told(err)
+		}
+	}
+}
+
+// Codes with which the database refuses a document for good.
+const (
+	codeValidation     = 121
+	codeObjectTooLarge = 10334
+)
+
+func (t *turn) blame(code int, err error) {
+	switch code {
+	case codeDuplicateKey:
+		t.collided = true
+	case codeValidation, codeObjectTooLarge:
+		t.broken = err
+	default:
+		t.unknown = err
+	}
+}
+
+// sendTogether sends one op's several events in a transaction.
+func (s *Store) sendTogether(t *turn) {
+	committing := false
+	err := s.within(s.life, options.Session().SetCausalConsistency(true), func(ctx context.Context, session *driver.Session) error {
+		if err := session.StartTransaction(); err != nil {
+			return err
+		}
+		if _, err := s.events.InsertMany(ctx, t.documents()); err != nil {
+			// On the server it has ended already, or will by itself.
+			_ = session.AbortTransaction(ctx)
+			return err
+		}
+		committing = true
+		return session.CommitTransaction(ctx)
+	})
+	var labelled driver.LabeledError
+	var bulk driver.BulkWriteException
+	switch {
+	case err == nil:
+		t.stored = len(t.staged)
+	case !committing && errors.As(err, &bulk) && len(bulk.WriteErrors) > 0:
+		t.blame(bulk.WriteErrors[0].Code, s.secrets.told(err))
+	case !committing && errors.As(err, &labelled) && labelled.HasErrorLabel("TransientTransactionError"):
+		t.collided = true // with another's that is not through yet
+	default:
+		t.unknown = s.secrets.told(err)
+	}
+}
