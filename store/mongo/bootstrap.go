@@ -73,6 +73,10 @@ func collections() map[string]struct {
 		seenName:     {},
 		accountsName: {indexes: []driver.IndexModel{index("byName", options.Index().SetUnique(true), up("n"))}},
 		metaName:     {},
+		streamsName:  {},
+		serversName: {indexes: []driver.IndexModel{
+			index("byAge", options.Index().SetExpireAfterSeconds(int32(leaseKept.Seconds())), up("t")),
+		}},
 	}
 }
 

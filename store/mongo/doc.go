@@ -38,7 +38,8 @@
 //
 // # What is shown
 //
-// One change stream per process brings the events of all rooms (feed). An event of
+// One change stream per process brings the events of all rooms, who has claimed to
+// have the newest stream of an account, and which accounts have changed (feed). An event of
 // our own does not wait for it: it is shown when it is acknowledged, if that keeps
 // the room's order (tracked), and is not shown again when the stream brings it,
 // which may also be before the acknowledgement. Everything shown goes into a ring
@@ -70,6 +71,8 @@
 //	members   _id room/account; a member, in the snapshot
 //	seen      _id room/account; a activity, v viewed
 //	accounts  _id; n name, unique; the session, and v the version of the document
+//	streams   _id account; c the number of its newest stream's claim, and the installation
+//	servers   _id process; a address, t when it was last alive; kept a minute
 //	meta      _id schema; the version of all this
 //
 // Sharded, events goes by {r: "hashed"}: the log of a room is on one shard.
@@ -77,5 +80,5 @@
 // # Goroutines
 //
 // The committer, the feed, one that writes snapshots, one that compares the clocks,
-// and one for each room that is being read. Close waits for them.
+// one that renews this server's lease, and one for each room that is being read. Close waits for them.
 package mongo

@@ -22,6 +22,8 @@ const (
 	seenName     = "seen"
 	accountsName = "accounts"
 	metaName     = "meta"
+	streamsName  = "streams"
+	serversName  = "servers"
 )
 
 // eventDocument is one event: the message, the membership change and the raise

@@ -80,9 +80,10 @@ func (f *feed) open(ctx context.Context) (*stream, error) {
 	f.storm.watch(c)
 	late := time.AfterFunc(opening, func() { c.cancel(errSilent) })
 	c.ChangeStream, err = f.s.watched.Watch(driver.NewSessionContext(c.ctx, session), driver.Pipeline{
-		{{Key: "$match", Value: bson.D{{Key: "operationType", Value: bson.D{{Key: "$in", Value: bson.A{"insert", "invalidate"}}}}}}},
+		{{Key: "$match", Value: watchedChanges}},
 		{{Key: "$project", Value: bson.D{
-			{Key: "operationType", Value: 1}, {Key: "clusterTime", Value: 1}, {Key: "fullDocument", Value: 1},
+			{Key: "operationType", Value: 1}, {Key: "clusterTime", Value: 1}, {Key: "ns", Value: 1},
+			{Key: "documentKey", Value: 1}, {Key: "fullDocument", Value: 1}, {Key: "updateDescription.updatedFields.c", Value: 1},
 		}}},
 	}, how)
 	late.Stop()
@@ -113,13 +114,6 @@ func (c *stream) close() {
 	c.cancel(nil)
 }
 
-// change is what the stream brings.
-type change struct {
-	Operation   string         `bson:"operationType"`
-	ClusterTime bson.Timestamp `bson:"clusterTime"`
-	Event       eventDocument  `bson:"fullDocument"`
-}
-
 // run follows c, and what comes after it, until ctx ends or the collection is gone.
 func (f *feed) run(ctx context.Context, c *stream) {
 	for c != nil {
@@ -145,31 +139,28 @@ func (f *feed) follow(c *stream) error {
 	silence := time.AfterFunc(f.s.cfg.silence, func() { c.cancel(errSilent) })
 	defer silence.Stop()
 	for {
-		var records []record
-		var last bson.Timestamp
+		var got shown
 		// What came together is shown together.
 		for more := true; more; more = c.RemainingBatchLength() > 0 {
 			if !c.TryNext(c.ctx) {
 				break
 			}
-			var got change
-			if err := c.Decode(&got); err != nil {
+			var change change
+			if err := c.Decode(&change); err != nil {
 				return err
 			}
-			if got.Operation != "insert" {
-				return errors.Join(f.show(c, records, last), errGone)
+			if change.ends() {
+				return errors.Join(f.show(c, &got), errGone)
 			}
-			if !got.ClusterTime.After(f.start) {
+			if !change.ClusterTime.After(f.start) {
 				continue // the database takes the beginning with it
 			}
-			e, err := got.Event.record()
-			if err != nil {
+			if err := got.add(&change); err != nil {
 				return err
 			}
-			records, last = append(records, e), got.ClusterTime
 		}
 		silence.Reset(f.s.cfg.silence)
-		if err := f.show(c, records, last); err != nil {
+		if err := f.show(c, &got); err != nil {
 			return err
 		}
 		if err := c.Err(); err != nil {
@@ -182,13 +173,13 @@ func (f *feed) follow(c *stream) error {
 	}
 }
 
-func (f *feed) show(c *stream, records []record, last bson.Timestamp) error {
-	if len(records) == 0 {
+func (f *feed) show(c *stream, got *shown) error {
+	if got.last.IsZero() {
 		return nil
 	}
 	// Whoever is shown an event finds it in what he reads.
-	f.s.known.advance(last, c.session.ClusterTime())
-	if err := f.s.streamed(records); err != nil {
+	f.s.known.advance(got.last, c.session.ClusterTime())
+	if err := f.s.streamed(got.records, got.claims, got.sessions); err != nil {
 		return &gapError{err}
 	}
 	f.token = c.ResumeToken()

@@ -90,7 +90,8 @@ func connect(cfg Config) (*Store, error) {
 	s.database = s.client.Database(cfg.Database)
 	s.events, s.rooms, s.members = s.database.Collection(eventsName), s.database.Collection(roomsName), s.database.Collection(membersName)
 	s.seen, s.accounts, s.meta = s.database.Collection(seenName), s.database.Collection(accountsName), s.database.Collection(metaName)
-	s.watched = s.streams.Database(cfg.Database).Collection(eventsName)
+	s.claims, s.leases = s.database.Collection(streamsName), s.database.Collection(serversName)
+	s.watched = s.streams.Database(cfg.Database)
 	return s, nil
 }
 
@@ -140,6 +141,7 @@ func (s *Store) begin(ctx context.Context) error {
 	role("feed", func(ctx context.Context) { s.feed.run(ctx, first) })
 	role("snapshots", s.keepSnapshots)
 	role("clock", s.keepClock)
+	role("lease", s.keepLease)
 	return nil
 }
 

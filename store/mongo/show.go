@@ -5,14 +5,15 @@ import (
 	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/store"
 )
 
 // The two ways events come to be shown: the change stream, and what the committer
 // has written or read. tracked says how they go together.
 
-// streamed takes over what the change stream has shown, in its order. It returns
-// an error if the stream has left something out.
-func (s *Store) streamed(records []record) error {
+// streamed takes over what the change stream has shown, in its order: events, and
+// what goes with them. It returns an error if the stream has left something out.
+func (s *Store) streamed(records []record, claims []store.Claim, sessions []string) error {
 	show := make([]room.Event, 0, len(records))
 	var answers []func()
 	var gap error
@@ -52,7 +53,7 @@ func (s *Store) streamed(records []record) error {
 		answers = append(answers, r.release()...)
 	}
 	if gap == nil { // otherwise all of it will be forgotten (reset)
-		s.ring.add(show)
+		s.ring.add(group{events: show, claims: claims, sessions: sessions})
 	}
 	s.mu.Unlock()
 	for _, answer := range answers {
@@ -79,7 +80,7 @@ func (s *Store) learned(r *tracked, records []record) {
 			show = append(show, e.Event)
 		}
 	}
-	s.ring.add(show)
+	s.ring.add(group{events: show})
 	s.wantSnapshot(r)
 }
 

@@ -32,8 +32,10 @@ type Store struct {
 	client, streams                              *driver.Client
 	database                                     *driver.Database
 	events, rooms, members, seen, accounts, meta *driver.Collection
-	// watched is events, for the change stream.
-	watched *driver.Collection
+	claims, leases                               *driver.Collection
+	// watched is the database, for the change stream.
+	watched *driver.Database
+	servers servers
 
 	// mu guards the rooms, and that what is folded into one is shown in the same
 	// order. The ring's mutex is taken within it, and no other.

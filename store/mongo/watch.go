@@ -15,7 +15,7 @@ import (
 	"github.com/chatstream/chatstream/store"
 )
 
-// ring holds the last groups of events that this process has shown, for watchers.
+// ring holds the last groups of what this process has shown, for watchers.
 // Any number of watchers read, and none can hold up who adds: one that falls
 // behind finds its place gone and must read the logs again.
 //
@@ -28,7 +28,7 @@ type ring struct {
 
 	mu     sync.Mutex
 	epoch  string
-	groups []eventGroup
+	groups []group
 	// first is the number of groups[0]; next is that of the group to come.
 	first, next   uint64
 	events, bytes int
@@ -39,10 +39,16 @@ type ring struct {
 	end error
 }
 
-type eventGroup struct {
-	events []room.Event
-	bytes  int
+// group is what became visible together.
+type group struct {
+	events   []room.Event
+	claims   []store.Claim
+	sessions []string
+	bytes    int
 }
+
+// size is what a group counts against the ring's bound of events.
+func (g *group) size() int { return len(g.events) + len(g.claims) + len(g.sessions) }
 
 func newRing(maxEvents, maxBytes int) *ring {
 	r := &ring{maxEvents: maxEvents, maxBytes: maxBytes}
@@ -79,24 +85,23 @@ func (r *ring) wakeAll() {
 	}
 }
 
-func (r *ring) add(events []room.Event) {
-	if len(events) == 0 {
+func (r *ring) add(g group) {
+	if g.size() == 0 {
 		return
 	}
-	g := eventGroup{events: events}
-	for i := range events {
-		g.bytes += events[i].Size()
+	for i := range g.events {
+		g.bytes += g.events[i].Size()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.groups = append(r.groups, g)
 	r.next++
-	r.events += len(events)
+	r.events += g.size()
 	r.bytes += g.bytes
 	for len(r.groups) > 1 && (r.events > r.maxEvents || r.bytes > r.maxBytes) {
-		r.events -= len(r.groups[0].events)
+		r.events -= r.groups[0].size()
 		r.bytes -= r.groups[0].bytes
-		r.groups[0] = eventGroup{}
+		r.groups[0] = group{}
 		r.groups = r.groups[1:]
 		r.first++
 	}
@@ -136,7 +141,7 @@ const watchStep = 64
 // none yet it returns a channel that is closed when there may be, or why there
 // will be none. An error of store.ErrHistoryLost says that some are gone, or that
 // nobody was ever given p.
-func (r *ring) after(p place, groups []eventGroup) (_ []eventGroup, wake <-chan struct{}, err error) {
+func (r *ring) after(p place, groups []group) (_ []group, wake <-chan struct{}, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -174,7 +179,7 @@ func (s *Store) Watch(ctx context.Context, pos store.Position) iter.Seq2[store.B
 			yield(store.Batch{}, fmt.Errorf("store: watch from %q: %w", pos, store.ErrHistoryLost))
 			return
 		}
-		var groups []eventGroup
+		var groups []group
 		for {
 			if ctx.Err() != nil {
 				return
@@ -187,7 +192,9 @@ func (s *Store) Watch(ctx context.Context, pos store.Position) iter.Seq2[store.B
 			}
 			for _, g := range groups {
 				at.number++
-				if !yield(store.Batch{Events: slices.Clone(g.events), After: at.position()}, nil) {
+				if !yield(store.Batch{
+					Events: slices.Clone(g.events), Claims: g.claims, Sessions: g.sessions, After: at.position(),
+				}, nil) {
 					return
 				}
 				if ctx.Err() != nil {

@@ -1,0 +1,188 @@
+package mongo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/chatstream/chatstream/store"
+)
+
+// soon bounds what comes at once.
+const soon = 20 * time.Second
+
+// pair is two stores on one database, as of two servers.
+func pair(t *testing.T) (a, b *Store) {
+	cfg := inTest(t)
+	return closing(t, open(t, cfg)), closing(t, open(t, cfg))
+}
+
+// watchedOf collects what Watch of s shows from now on, until done says that it is enough.
+func watchedOf(t *testing.T, s *Store, done func(store.Batch) bool) (wait func() store.Batch) {
+	t.Helper()
+	pos, err := s.Now(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	var all store.Batch
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		defer cancel()
+		for batch, err := range s.Watch(ctx, pos) {
+			if err != nil {
+				t.Errorf("watch: %v", err)
+				return
+			}
+			all.Events = append(all.Events, batch.Events...)
+			all.Claims = append(all.Claims, batch.Claims...)
+			all.Sessions = append(all.Sessions, batch.Sessions...)
+			if done(all) {
+				return
+			}
+		}
+		t.Errorf("watched in vain; seen %+v", all)
+	})
+	return func() store.Batch {
+		watching.Wait()
+		return all
+	}
+}
+
+func TestEachClaimIsAboveAllBefore(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	const account, each = "000000000000000000000001", 20
+	var mu sync.Mutex
+	var taken []uint64
+	var claiming sync.WaitGroup
+	for i, s := range []*Store{a, b, a, b} {
+		claiming.Go(func() {
+			before := uint64(0)
+			for range each {
+				c, err := s.Claim(t.Context(), account, fmt.Sprint("device", i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if c.Generation <= before || c.Account != account || c.Installation != fmt.Sprint("device", i) {
+					t.Errorf("claimed %+v after %d", c, before)
+				}
+				before = c.Generation
+				mu.Lock()
+				taken = append(taken, c.Generation)
+				mu.Unlock()
+			}
+		})
+	}
+	claiming.Wait()
+	slices.Sort(taken)
+	if len(slices.Compact(taken)) != 4*each {
+		t.Errorf("%d claims have %d generations", 4*each, len(slices.Compact(taken)))
+	}
+	for _, s := range []*Store{a, b} {
+		claims, err := s.Claims(t.Context(), []string{account, "000000000000000000000002"})
+		if err != nil || len(claims) != 1 || claims[0].Generation != taken[len(taken)-1] || claims[0].Account != account {
+			t.Errorf("the newest is %+v, %v, want generation %d", claims, err, taken[len(taken)-1])
+		}
+	}
+}
+
+// Also the first one, which makes the document, and one by the same installation.
+func TestClaimsAreShownOnEveryServer(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	const account = "000000000000000000000001"
+	three := func(got store.Batch) bool { return len(got.Claims) == 3 }
+	onA, onB := watchedOf(t, a, three), watchedOf(t, b, three)
+	var want []store.Claim
+	for _, installation := range []string{"phone", "phone", "tablet/$x"} {
+		c, err := a.Claim(t.Context(), account, installation)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, c)
+	}
+	for _, got := range []store.Batch{onA(), onB()} {
+		if !slices.Equal(got.Claims, want) {
+			t.Errorf("shown %+v, claimed %+v", got.Claims, want)
+		}
+	}
+}
+
+func TestChangedSessionsAreShownOnEveryServer(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	account := store.Account{ID: "000000000000000000000001", Name: "ada"}
+	if err := a.CreateAccount(t.Context(), account); err != nil {
+		t.Fatal(err)
+	}
+	one := func(got store.Batch) bool { return len(got.Sessions) > 0 }
+	onA, onB := watchedOf(t, a, one), watchedOf(t, b, one)
+	err := b.UpdateSession(t.Context(), account.ID, func(store.Account) (store.Session, error) {
+		return store.Session{Installation: "phone"}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []store.Batch{onA(), onB()} {
+		if got.Sessions[0] != account.ID {
+			t.Errorf("shown %q", got.Sessions)
+		}
+	}
+}
+
+func TestServersAreNamedWhileTheyLive(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	others := func(s *Store) []string {
+		t.Helper()
+		if err := s.renewLease(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return s.Servers()
+	}
+	if got := others(a); len(got) != 0 {
+		t.Errorf("before anybody was announced: %q", got)
+	}
+	if err := a.Announce(t.Context(), "a.example:443"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Announce(t.Context(), "$b.example:443"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Announce(t.Context(), "elsewhere:1"); err == nil {
+		t.Error("announced twice")
+	}
+	if got := others(a); !slices.Equal(got, []string{"$b.example:443"}) {
+		t.Errorf("a knows %q", got)
+	}
+	if got := others(b); !slices.Equal(got, []string{"a.example:443"}) {
+		t.Errorf("b knows %q", got)
+	}
+	// The process of a is dead for a while.
+	_, err := a.leases.UpdateOne(t.Context(), bson.D{{Key: "_id", Value: a.serverID()}},
+		bson.A{bson.D{{Key: "$set", Value: bson.D{{Key: "t", Value: bson.D{{Key: "$subtract", Value: bson.A{"$$NOW", lease.Milliseconds() + 1}}}}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := others(b); len(got) != 0 {
+		t.Errorf("b knows %q, which is dead", got)
+	}
+	others(a) // it was only slow
+	if got := others(b); len(got) != 1 {
+		t.Errorf("b knows %q", got)
+	}
+	if err := a.Withdraw(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	others(a)
+	if got := others(b); len(got) != 0 {
+		t.Errorf("b knows %q, which has been withdrawn", got)
+	}
+}
