@@ -68,9 +68,15 @@ func run(m *testing.M) int {
 type server struct {
 	load.Target
 	load.Process
-	name        string
+	name        string // of its metrics
 	diagnostics string // its address
 	stop        func()
+}
+
+// called is s by another name.
+func (s server) called(name string) server {
+	s.name = name
+	return s
 }
 
 // ours starts our server over dir.
