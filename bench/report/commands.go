@@ -4,9 +4,11 @@ import "strings"
 
 // The commands that make results.
 var (
-	makeGoals = "go test ./... -run '^$' -bench '^" + goalBenchmarks() + "$' -count 6 -timeout 3h > bench/results/goals.txt"
-	makeLocks = "go test ./bench/contention -run '^$' -bench . -count 6 -timeout 1h > bench/results/contention.txt"
-	makePeers = "(cd bench/peers && go test ./... -run '^$' -bench . -count 6 -timeout 3h) > bench/results/peers.txt"
+	makeGoals     = "go test ./... -run '^$' -bench '^" + goalBenchmarks() + "$' -count 6 -timeout 3h > bench/results/goals.txt"
+	makeLocks     = "go test ./bench/contention -run '^$' -bench . -count 6 -timeout 1h > bench/results/contention.txt"
+	makeTransport = "go test ./bench/goals -run '^$' -bench Transport -benchtime 1x -count 5 -timeout 3h > bench/results/transport.txt"
+	makeFrames    = "go test -tags frames ./bench/goals -run '^$' -bench Frames -benchtime 1x -count 5 -timeout 1h > bench/results/frames.txt"
+	makePeers     = "(cd bench/peers && go test ./... -run '^$' -bench . -count 6 -timeout 3h) > bench/results/peers.txt"
 )
 
 // makeScenario needs a server that has been started for it: startServer.
