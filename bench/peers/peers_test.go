@@ -4,11 +4,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log"
 	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/chatstream/chatstream/bench/result"
 )
 
 var (
@@ -25,6 +28,9 @@ var programDir string
 var built = sync.OnceValues(func() (*programs, error) { return build(context.Background(), programDir) })
 
 func TestMain(m *testing.M) {
+	if err := result.BeginBenchmarks(context.Background()); err != nil {
+		log.Fatal(err)
+	}
 	dir, err := os.MkdirTemp("", "peers")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -298,12 +298,17 @@ func TestRunsOfTheSameShareAColumn(t *testing.T) {
 			for i := range 3 {
 				again := *r
 				again.Counts.Deliveries, again.Counts.Missing = int64(100*(i+1)), int64(i)
+				used := *r.Use
+				used.Locks = []result.LockWaits{{Name: "run queue", Waited: uint64(10 * i), Spins: uint64(1000 * i), Yields: uint64(i), Longest: int64(2000 * i)}, {Name: "job queue"}}
+				again.Use = &used
 				runs = append(runs, &again)
 			}
 		}
 	}
 	text := scenarioTable(runs)
-	for _, want := range []string{"|  | Chatstream, median of 3 runs |\n", "| deliveries | 200 |\n", "| missing deliveries, in all | 3 |\n", "| streams | 100 |\n"} {
+	for _, want := range []string{"|  | Chatstream, median of 3 runs |\n", "| deliveries | 200 |\n", "| missing deliveries, in all | 3 |\n", "| streams | 100 |\n",
+		"| waits for the lock of the run queue / looks / yields / longest since the start | 10 / 1 000 / 1 / 4 us |\n",
+		"| waits for the lock of the job queue / looks / yields / longest since the start | 0 / 0 / 0 / 0 ns |\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
