@@ -265,7 +265,7 @@ func (r *report) Scenarios() (string, error) {
 			}
 		}
 		if len(runs) == 0 {
-			b.WriteString(missing(startServer+"\n"+makeScenario(scenario.name)) + "\n")
+			b.WriteString(missing(startServer+"\n"+makeScenario(scenario.name)+"\n"+stopServer) + "\n")
 			continue
 		}
 		b.WriteString(scenarioTable(runs) + "\n")
@@ -308,5 +308,5 @@ func (r *report) MakeScenarios() []string {
 	for _, s := range scenarios {
 		all = append(all, makeScenario(s.name))
 	}
-	return all
+	return append(all, stopServer)
 }
