@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -50,17 +52,25 @@ func TestSettingsThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-// Settings reach grpc-go: without a buffer to write from, what it says at the
-// beginning and its answers take more writes.
+// Settings reach grpc-go, each as what it is called.
 func TestSettingsTakeEffect(t *testing.T) {
-	buffered, direct := writes(t), writes(t, "--write-buffer=0")
-	if direct <= buffered {
-		t.Errorf("%d writes without a buffer, %d with one", direct, buffered)
+	usual := served(t)
+	if u := served(t, "--write-buffer=0"); u.writes <= usual.writes {
+		t.Errorf("%d writes without a buffer, %d with one", u.writes, usual.writes)
+	}
+	if u := served(t, "--read-buffer=0"); u.reads <= usual.reads {
+		t.Errorf("%d reads without a buffer, %d with one", u.reads, usual.reads)
+	}
+	if u := served(t, "--stream-workers=3"); u.workers != 3 || usual.workers != 0 {
+		t.Errorf("%d workers, and %d without the flag; want 3 and none", u.workers, usual.workers)
 	}
 }
 
-// writes is how many writes a server with these settings makes to answer a call.
-func writes(t *testing.T, args ...string) int64 {
+// used is what a server has used to answer a call.
+type used struct{ reads, writes, workers int }
+
+// served has a server with these settings answer a call.
+func served(t *testing.T, args ...string) used {
 	t.Helper()
 	s, err := parsed(args...)
 	if err != nil {
@@ -73,8 +83,8 @@ func writes(t *testing.T, args ...string) int64 {
 	counted := &countedListener{Listener: l}
 	server := grpc.NewServer(s.options...)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(counted) }()
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(counted) }()
 	conn, err := grpc.NewClient("passthrough:///"+l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -82,30 +92,37 @@ func writes(t *testing.T, args ...string) int64 {
 	if _, err := grpc_health_v1.NewHealthClient(conn).Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}); err != nil {
 		t.Error(err)
 	}
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
 	conn.Close()
 	server.Stop()
-	if err := <-served; err != nil {
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	return counted.writes.Load()
+	return used{int(counted.reads.Load()), int(counted.writes.Load()), bytes.Count(stacks, []byte("created by google.golang.org/grpc.(*Server).initServerWorkers"))}
 }
 
 type countedListener struct {
 	net.Listener
-	writes atomic.Int64
+	reads, writes atomic.Int64
 }
 
 func (l *countedListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
-	return countedConn{conn, &l.writes}, err
+	return countedConn{conn, l}, err
 }
 
 type countedConn struct {
 	net.Conn
-	writes *atomic.Int64
+	of *countedListener
+}
+
+func (c countedConn) Read(b []byte) (int, error) {
+	c.of.reads.Add(1)
+	return c.Conn.Read(b)
 }
 
 func (c countedConn) Write(b []byte) (int, error) {
-	c.writes.Add(1)
+	c.of.writes.Add(1)
 	return c.Conn.Write(b)
 }

@@ -126,7 +126,7 @@ func (r *report) PeerCharts() (string, error) {
 	}{
 		{"peers-cpu.svg", "What a delivery costs the server, beside other servers", "CPU time per delivery", "/delivery",
 			append(r.peers("with a backlog", "BenchmarkPeerBacklog"), r.peers("one message at a time", "BenchmarkPeerOneAtATime")...)},
-		{"peers-latency.svg", "Latency at half of what each can do, beside other servers", "p99, due to received", "p99-ms",
+		{"peers-latency.svg", "Latency at half of what each can do, beside other servers", "due to received", "p99-ms",
 			r.peers("at its own rate", "BenchmarkPeerLatency")},
 		{"peers-memory.svg", "Memory of an idle stream, beside other servers", "resident memory per connection", "/connection",
 			r.peers("one connection each", "BenchmarkPeerIdle")},
