@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/chatstream/chatstream/bench/result"
 	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/pool"
 	"github.com/chatstream/chatstream/proto/chatpb"
@@ -23,7 +25,12 @@ import (
 
 // IgnoreCurrent is for the goroutines of ants' default pool, which exist from its
 // import on.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+func TestMain(m *testing.M) {
+	if err := result.BeginBenchmarks(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+}
 
 // fakeConn is a client that records what it is sent, and reads only as much as
 // it is told to.

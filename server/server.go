@@ -110,6 +110,9 @@ func (s *Server) options() []grpc.ServerOption {
 	if s.cfg.TLS != nil {
 		creds = credentials.NewTLS(s.cfg.TLS)
 	}
+	// Buffers, windows and workers are grpc-go's own: what changing them does is measured, see "Settings of grpc-go" in
+	// BENCHMARKS.md. bench/baseline has the same, and is to be changed with them.
+
 	// Not all servers and connections at once.
 	jittered := time.Duration(float64(s.cfg.Keepalive) * (0.9 + 0.2*rand.Float64()))
 	return append([]grpc.ServerOption{

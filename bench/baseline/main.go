@@ -9,6 +9,7 @@
 //
 //	baseline --listen 127.0.0.1:0
 //	baseline --replay DIR     answers streams from a store's directory instead
+//	baseline --write-buffer 65536 ...    has other settings of grpc-go: see --help
 //
 // It prints `ready grpc=HOST:PORT store=none`, with diagnostics=HOST:PORT if they
 // are asked for.
@@ -26,6 +27,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/chatstream/chatstream/proto/chatstreampb"
@@ -40,19 +43,31 @@ func main() {
 	workers := flag.Int("workers", 2, "goroutines that send")
 	inside := flag.String("diagnostics", "", "address to serve profiles on")
 	replayed := flag.String("replay", "", "directory of a store: a stream gets what it misses from there, and nothing else")
+	cert := flag.String("tls-cert", "", "certificate, PEM: connections are secured")
+	key := flag.String("tls-key", "", "its key, PEM")
+	var changed settings
+	changed.define(flag.CommandLine)
 	flag.Parse()
+	secure := insecure.NewCredentials()
+	if *cert != "" {
+		var err error
+		if secure, err = credentials.NewServerTLSFromFile(*cert, *key); err != nil {
+			log.Fatal(err)
+		}
+	}
 	l, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatal(err)
 	}
 	h := newHub(*workers)
 	// The same settings as the server's, as far as they cost something.
-	s := grpc.NewServer(
+	s := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.Creds(secure),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: 30 * time.Second, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.MaxConcurrentStreams(1000),
-	)
+	}, changed.options...)...)
 	chatstreampb.RegisterAccountServiceServer(s, accounts{})
 	commandspb.RegisterChatRoomMessagesServiceServer(s, commands{hub: h})
 	if *replayed == "" {

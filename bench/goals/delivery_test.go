@@ -18,17 +18,17 @@ const (
 	warmUp   = 500 * time.Millisecond
 )
 
-// side is one of the two that are compared.
+// side is one of the two that are compared. Its name is that of its metrics.
 type side struct {
 	server
 	*load.Fanout
 }
 
-// pair is ours and the reference, each with its streams.
-func pair(b *testing.B, n, conns int) (first, reference side) {
+// pair is two servers, each with so many streams.
+func pair(b *testing.B, n, conns int, one, two server) (first, other side) {
 	b.Helper()
 	sides := make([]side, 2)
-	for i, s := range []server{ours(b, dataDir(b)), bare(b)} {
+	for i, s := range []server{one, two} {
 		f, err := load.OpenFanout(b.Context(), s.Target, n, conns, nil)
 		if err != nil {
 			b.Fatalf("%s: %v", s.name, err)
@@ -37,6 +37,12 @@ func pair(b *testing.B, n, conns int) (first, reference side) {
 		sides[i] = side{s, f}
 	}
 	return sides[0], sides[1]
+}
+
+// beside is ours and the reference, each with the streams of the goals.
+func beside(b *testing.B) (first, reference side) {
+	b.Helper()
+	return pair(b, streams, 0, ours(b, dataDir(b)), bare(b))
 }
 
 // cost runs load and returns the server's processor time per delivery.
@@ -60,46 +66,48 @@ func (s side) cost(b *testing.B, run func(context.Context) (load.Sample, error))
 	return (after - before) / time.Duration(sample.Deliveries), sample
 }
 
-// saturated measures the cost of a delivery on both sides, in turns, with so
-// many messages under way.
-func saturated(b *testing.B, window int) {
-	ours, bare := pair(b, streams, 0)
+// compareCost measures the cost of a delivery on both sides, in turns, with so
+// many messages under way, and reports the first one's by the other's.
+func compareCost(b *testing.B, first, other side, window int) {
+	b.Helper()
 	run := func(s side, d time.Duration) (time.Duration, load.Sample) {
 		return s.cost(b, func(ctx context.Context) (load.Sample, error) { return s.Backlog(ctx, window, textSize, d) })
 	}
-	run(ours, warmUp)
-	run(bare, warmUp)
-	var a, c time.Duration
-	var rateA, rateC, joinedA, joinedC float64
+	sides := []side{first, other}
+	var cost, rate, joined [2]float64
+	for _, s := range sides {
+		run(s, warmUp)
+	}
 	for b.Loop() {
-		for _, s := range []side{ours, bare, bare, ours} {
-			cost, sample := run(s, duration/2)
-			rate := float64(sample.Deliveries) / sample.Elapsed.Seconds()
-			joined := float64(sample.Deliveries) / float64(sample.Responses)
-			if s.Fanout == ours.Fanout {
-				a, rateA, joinedA = a+cost, rateA+rate, joinedA+joined
-			} else {
-				c, rateC, joinedC = c+cost, rateC+rate, joinedC+joined
-			}
+		for _, i := range []int{0, 1, 1, 0} {
+			c, sample := run(sides[i], duration/2)
+			cost[i] += float64(c.Nanoseconds()) / 1e3
+			rate[i] += float64(sample.Deliveries) / sample.Elapsed.Seconds()
+			joined[i] += float64(sample.Deliveries) / float64(sample.Responses)
 		}
 	}
 	n := float64(2 * b.N)
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(a.Nanoseconds())/1e3/n, "ours-us/delivery")
-	b.ReportMetric(float64(c.Nanoseconds())/1e3/n, "bare-us/delivery")
-	b.ReportMetric(rateA/n, "ours-deliveries/s")
-	b.ReportMetric(rateC/n, "bare-deliveries/s")
-	b.ReportMetric(joinedA/n, "ours-deliveries/response")
-	b.ReportMetric(joinedC/n, "bare-deliveries/response")
-	b.ReportMetric(float64(a)/float64(c), "ratio")
+	for i, s := range sides {
+		b.ReportMetric(cost[i]/n, s.name+"-us/delivery")
+		b.ReportMetric(rate[i]/n, s.name+"-deliveries/s")
+		b.ReportMetric(joined[i]/n, s.name+"-deliveries/response")
+	}
+	b.ReportMetric(cost[0]/cost[1], "ratio")
 }
 
 // What a delivery costs the server's process when there is always more to send:
 // up to 16 messages under way to 1 000 streams on 1 000 connections.
-func BenchmarkBacklog(b *testing.B) { saturated(b, window) }
+func BenchmarkBacklog(b *testing.B) {
+	ours, bare := beside(b)
+	compareCost(b, ours, bare, window)
+}
 
 // The same, one message at a time: the next is sent when everybody has the last.
-func BenchmarkOneAtATime(b *testing.B) { saturated(b, 1) }
+func BenchmarkOneAtATime(b *testing.B) {
+	ours, bare := beside(b)
+	compareCost(b, ours, bare, 1)
+}
 
 // paced sends at a fixed rate for d and returns what was seen.
 func (s side) paced(b *testing.B, rate float64, d time.Duration) load.Sample {
@@ -132,13 +140,13 @@ func saturation(b *testing.B, sides ...side) float64 {
 // the slower of the two is saturated. That includes the call that sends it and the
 // generator's own work, on both sides, and on ours that it is stored durably.
 func BenchmarkLatency(b *testing.B) {
-	ours, bare := pair(b, streams, 0)
-	compareLatency(b, ours, bare, "bare", saturation(b, ours, bare)/2)
+	ours, bare := beside(b)
+	compareLatency(b, ours, bare, saturation(b, ours, bare)/2)
 }
 
 // compareLatency measures both at rate messages a second, in turns, and reports
 // the first one's p99 by the other's.
-func compareLatency(b *testing.B, first, other side, name string, rate float64) {
+func compareLatency(b *testing.B, first, other side, rate float64) {
 	b.Helper()
 	first.paced(b, rate, warmUp)
 	other.paced(b, rate, warmUp)
@@ -157,8 +165,8 @@ func compareLatency(b *testing.B, first, other side, name string, rate float64) 
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(rate, "messages/s")
 	for _, q := range []float64{50, 99, 99.9} {
-		b.ReportMetric(ms(of.ValueAtQuantile(q)), fmt.Sprintf("ours-p%v-ms", q))
-		b.ReportMetric(ms(oo.ValueAtQuantile(q)), fmt.Sprintf("%s-p%v-ms", name, q))
+		b.ReportMetric(ms(of.ValueAtQuantile(q)), fmt.Sprintf("%s-p%v-ms", first.name, q))
+		b.ReportMetric(ms(oo.ValueAtQuantile(q)), fmt.Sprintf("%s-p%v-ms", other.name, q))
 	}
 	b.ReportMetric(float64(of.ValueAtQuantile(99))/float64(oo.ValueAtQuantile(99)), "p99-ratio")
 }
@@ -168,17 +176,8 @@ func compareLatency(b *testing.B, first, other side, name string, rate float64) 
 // half of the rate at which the 50 are saturated.
 func BenchmarkStalled(b *testing.B) {
 	const healthy, deaf = 50, 400
-	sides := make([]side, 2)
-	for i := range sides {
-		s := ours(b, dataDir(b), "--stall-timeout=1h")
-		f, err := load.OpenFanout(b.Context(), s.Target, healthy, 0, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(f.Close)
-		sides[i] = side{s, f}
-	}
-	beside, alone := sides[0], sides[1]
+	patient := func() server { return ours(b, dataDir(b), "--stall-timeout=1h") }
+	beside, alone := pair(b, healthy, 0, patient(), patient().called("alone"))
 	if err := beside.AddDeaf(b.Context(), deaf); err != nil {
 		b.Fatal(err)
 	}
@@ -186,7 +185,7 @@ func BenchmarkStalled(b *testing.B) {
 	if _, err := beside.Backlog(b.Context(), window, textSize, duration); err != nil {
 		b.Fatal(err)
 	}
-	compareLatency(b, beside, alone, "alone", saturation(b, alone)/2)
+	compareLatency(b, beside, alone, saturation(b, alone)/2)
 	if open, parked := beside.streams(b); open != healthy+deaf || parked < deaf {
 		b.Errorf("of %d streams that are open %d are parked: %d were to be beside %d", open, parked, deaf, healthy)
 	}

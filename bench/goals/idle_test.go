@@ -21,23 +21,44 @@ const (
 // collected and what is free has been given back to the operating system; -collected
 // is before it is given back, which depends on when the last collection was.
 func BenchmarkIdle(b *testing.B) {
-	for name, conns := range map[string]int{"connections=each": idle, "connections=shared": idle / 100} {
-		b.Run(name, func(b *testing.B) {
-			var a, c weight
-			for b.Loop() {
-				dir := dataDir(b)
-				a.add(weigh(b, func() server { return ours(b, dir) }, conns))
-				c.add(weigh(b, func() server { return bare(b) }, conns))
-			}
-			n := float64(b.N) * 1024
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(a.returned/n, "ours-KB/stream")
-			b.ReportMetric(c.returned/n, "bare-KB/stream")
-			b.ReportMetric(a.collected/n, "ours-collected-KB/stream")
-			b.ReportMetric(c.collected/n, "bare-collected-KB/stream")
-			b.ReportMetric(a.returned/c.returned, "ratio")
+	for _, c := range idleConnections {
+		b.Run("connections="+c.name, func(b *testing.B) {
+			compareWeight(b, c.n, func(dir string) server { return ours(b, dir) }, func(string) server { return bare(b) })
 		})
 	}
+}
+
+// idleConnections are on how many the idle streams are.
+var idleConnections = []struct {
+	name string
+	n    int
+}{{"each", idle}, {"shared", idle / 100}}
+
+// compareWeight weighs two servers one after the other, on that many connections,
+// and reports the first one by the other. Each is started with a directory for
+// its data, again and again.
+func compareWeight(b *testing.B, conns int, first, other func(dir string) server) {
+	b.Helper()
+	starts := []func(string) server{first, other}
+	var names [2]string
+	var sum [2]weight
+	for b.Loop() {
+		for i, start := range starts {
+			dir := dataDir(b)
+			sum[i].add(weigh(b, func() server {
+				s := start(dir)
+				names[i] = s.name
+				return s
+			}, conns))
+		}
+	}
+	n := float64(b.N) * 1024
+	b.ReportMetric(0, "ns/op")
+	for i, name := range names {
+		b.ReportMetric(sum[i].returned/n, name+"-KB/stream")
+		b.ReportMetric(sum[i].collected/n, name+"-collected-KB/stream")
+	}
+	b.ReportMetric(sum[0].returned/sum[1].returned, "ratio")
 }
 
 // weight is how many bytes a stream weighs.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,18 +43,15 @@ var programs = sync.OnceValues(func() (p struct{ server, baseline string }, err 
 })
 
 func TestMain(m *testing.M) {
-	flag.Parse()
 	os.Exit(run(m))
 }
 
 func run(m *testing.M) int {
-	if flag.Lookup("test.bench").Value.String() != "" {
-		if err := result.WriteHeader(context.Background(), os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	err := result.BeginBenchmarks(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	var err error
 	if programDir, err = os.MkdirTemp("", "goals"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -68,9 +64,15 @@ func run(m *testing.M) int {
 type server struct {
 	load.Target
 	load.Process
-	name        string
+	name        string // of its metrics
 	diagnostics string // its address
 	stop        func()
+}
+
+// called is s by another name.
+func (s server) called(name string) server {
+	s.name = name
+	return s
 }
 
 // ours starts our server over dir.

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/chatstream/chatstream/atomics"
+	"github.com/chatstream/chatstream/bench/result"
 )
 
 // Use is what a server's process has used so far and holds now.
@@ -13,6 +16,8 @@ type Use struct {
 	CPU        time.Duration
 	Memory     int64 // resident, in bytes
 	Goroutines int64 // 0 if not known
+	// Locks is what waiting for its locks has cost; empty if not known.
+	Locks []result.LockWaits
 }
 
 // Gauge tells what a server uses: a Process, or Diagnostics.
@@ -49,9 +54,35 @@ func (d Diagnostics) Use(ctx context.Context) (Use, error) {
 		Process struct {
 			CPU, Memory, Goroutines int64
 		}
+		Server struct { // null of a program that is not ours
+			Pool struct{ RunQueueLock, JobQueueLock *atomics.Waits }
+		}
 	}
 	if err := json.NewDecoder(r.Body).Decode(&shown); err != nil {
 		return Use{}, fmt.Errorf("measure the server: read its diagnostics: %w", err)
 	}
-	return Use{time.Duration(shown.Process.CPU), shown.Process.Memory, shown.Process.Goroutines}, nil
+	u := Use{CPU: time.Duration(shown.Process.CPU), Memory: shown.Process.Memory, Goroutines: shown.Process.Goroutines}
+	if p := shown.Server.Pool; p.RunQueueLock != nil && p.JobQueueLock != nil {
+		u.Locks = []result.LockWaits{waits("run queue", *p.RunQueueLock), waits("job queue", *p.JobQueueLock)}
+	}
+	return u, nil
+}
+
+func waits(name string, w atomics.Waits) result.LockWaits {
+	return result.LockWaits{Name: name, Waited: w.Waited, Spins: w.Spins, Yields: w.Yields, Longest: w.Longest.Nanoseconds()}
+}
+
+// since is what waiting has cost after an earlier look at the same locks.
+func since(before, now []result.LockWaits) []result.LockWaits {
+	if len(before) != len(now) {
+		return nil
+	}
+	var all []result.LockWaits
+	for i, w := range now {
+		w.Waited -= before[i].Waited
+		w.Spins -= before[i].Spins
+		w.Yields -= before[i].Yields
+		all = append(all, w)
+	}
+	return all
 }

@@ -272,6 +272,7 @@ func (r *recording) end(ctx context.Context, elapsed time.Duration, latencies ma
 	r.run.Rates.Offered = offered
 	if use := r.run.Use; use != nil {
 		use.RSSEnd, use.CPUSeconds = u.Memory, (u.CPU - r.before.CPU).Seconds()
+		use.Locks = since(r.before.Locks, u.Locks)
 		if n := r.run.Counts.Deliveries; n > 0 {
 			use.CPUPerDelivery = use.CPUSeconds * 1e6 / float64(n)
 		}

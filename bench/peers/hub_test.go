@@ -47,7 +47,7 @@ func BenchmarkPeerHub(b *testing.B) {
 		}
 		theirs := float64(took.Nanoseconds()) / 1000 / hubMembers
 		found.add("ours-ns/member", ours)
-		found.add("theirs-ns/member", theirs)
+		found.add("centrifuge-ns/member", theirs)
 		found.add("ratio", ours/theirs)
 		b.Logf("ours %.1f, theirs %.1f ns for each member, ratio %.3f", ours, theirs, ours/theirs)
 	}
@@ -81,7 +81,7 @@ func BenchmarkPeerHubToTransport(b *testing.B) {
 	for b.Loop() {
 		ours, theirs := cpu(engine.broadcast), cpu(hub.broadcast)
 		found.add("ours-ns/member", ours)
-		found.add("theirs-ns/member", theirs)
+		found.add("centrifuge-ns/member", theirs)
 		found.add("ratio", ours/theirs)
 		b.Logf("ours %.1f, theirs %.1f ns for each member, ratio %.3f", ours, theirs, ours/theirs)
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log"
 	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/chatstream/chatstream/bench/result"
 )
 
 var (
@@ -25,6 +28,9 @@ var programDir string
 var built = sync.OnceValues(func() (*programs, error) { return build(context.Background(), programDir) })
 
 func TestMain(m *testing.M) {
+	if err := result.BeginBenchmarks(context.Background()); err != nil {
+		log.Fatal(err)
+	}
 	dir, err := os.MkdirTemp("", "peers")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -133,9 +139,9 @@ func saturated(b *testing.B, window int, goals goals) {
 		for i := 0; b.Loop(); i++ {
 			a, c := inTurns(b, i, ours, theirs, run)
 			found.add("ours-us/delivery", a.perDelivery())
-			found.add("theirs-us/delivery", c.perDelivery())
+			found.add(other.name+"-us/delivery", c.perDelivery())
 			found.add("ours-messages/s", a.rate())
-			found.add("theirs-messages/s", c.rate())
+			found.add(other.name+"-messages/s", c.rate())
 			found.add("ratio", a.perDelivery()/c.perDelivery())
 			b.Logf("%s, pair %d: ours %.2f, theirs %.2f us/delivery, ratio %.3f",
 				other.name, i+1, a.perDelivery(), c.perDelivery(), a.perDelivery()/c.perDelivery())
@@ -176,13 +182,13 @@ func BenchmarkPeerLatency(b *testing.B) {
 				return float64(c.Latency.ValueAtQuantile(quantile)) / float64(time.Millisecond)
 			}
 			found.add("ours-messages/s", a.rate())
-			found.add("theirs-messages/s", c.rate())
+			found.add(other.name+"-messages/s", c.rate())
 			found.add("ours-p50-ms", ms(a, 50))
-			found.add("theirs-p50-ms", ms(c, 50))
+			found.add(other.name+"-p50-ms", ms(c, 50))
 			found.add("ours-p99-ms", ms(a, 99))
-			found.add("theirs-p99-ms", ms(c, 99))
+			found.add(other.name+"-p99-ms", ms(c, 99))
 			found.add("ours-us/delivery", a.perDelivery())
-			found.add("theirs-us/delivery", c.perDelivery())
+			found.add(other.name+"-us/delivery", c.perDelivery())
 			found.add("ratio", ms(a, 99)/ms(c, 99))
 			b.Logf("%s, pair %d: ours p50 %.2f p99 %.2f, theirs p50 %.2f p99 %.2f ms", other.name, i+1, ms(a, 50), ms(a, 99), ms(c, 50), ms(c, 99))
 		}
@@ -210,7 +216,7 @@ func BenchmarkPeerIdle(b *testing.B) {
 		for b.Loop() {
 			a, c := weigh(b, kindChatstream), weigh(b, other)
 			found.add("ours-KB/connection", a)
-			found.add("theirs-KB/connection", c)
+			found.add(other.name+"-KB/connection", c)
 			found.add("ratio", a/c)
 			b.Logf("%s: ours %.1f, theirs %.1f KB for each connection, ratio %.3f", other.name, a, c, a/c)
 		}

@@ -49,10 +49,16 @@ func sideName(side string) string {
 		return "reference"
 	case "centrifugo":
 		return "Centrifugo"
+	case "centrifugo-api":
+		return "Centrifugo, by its API"
+	case "centrifuge":
+		return "centrifuge's hub"
 	case "nats":
 		return "NATS"
 	case "jetstream":
 		return "NATS JetStream"
+	case "grpc":
+		return "grpc-go"
 	}
 	return side
 }
@@ -61,7 +67,7 @@ func sideColor(side string) color.Color {
 	switch sideName(side) {
 	case "Chatstream":
 		return blue
-	case "Centrifugo":
+	case "Centrifugo", "Centrifugo, by its API":
 		return orange
 	case "NATS":
 		return green

@@ -11,11 +11,12 @@ type shown struct {
 	sides
 }
 
-// find is the quantity of a benchmark whose unit ends like this, if it was measured.
+// find is the quantity of a benchmark whose unit is this or ends like it, if it was
+// measured.
 // Times are in microseconds.
 func find(s samples, heading, benchmark, unit string) (shown, bool) {
-	for _, q := range s.pairs(benchmark) {
-		if strings.HasSuffix(q.unit, unit) && !strings.HasPrefix(q.unit, "p") {
+	for _, q := range s.pairs(benchmark, ours) {
+		if q.unit == unit || strings.HasSuffix(q.unit, unit) && !strings.HasPrefix(q.unit, "p") {
 			return shown{heading, microseconds(q)}, true
 		}
 	}

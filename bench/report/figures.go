@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +38,13 @@ func grouped(digits string) string {
 	return sign + digits
 }
 
+var percentileMS = regexp.MustCompile(`^p[0-9.]+-ms$`)
+
 // amount is a number of a benchmark's unit, as in "1.61 us/delivery".
 func amount(v float64, unit string) string {
+	if percentileMS.MatchString(unit) {
+		return duration(v * 1e6)
+	}
 	time, per, _ := strings.Cut(unit, "/")
 	if per != "" {
 		per = "/" + per

@@ -117,7 +117,7 @@ func newReport(cfg Config, set *result.Set) (*report, error) {
 		return nil, fmt.Errorf("cannot read the worked example: %w", err)
 	}
 	for _, g := range Goals {
-		r.Goals = append(r.Goals, goalRow{g, r.samples.values(g.Benchmark, g.Metric)})
+		r.Goals = append(r.Goals, goalRow{g, r.samples.of(g)})
 	}
 	if r.links, err = link(cfg.Out, cfg.Charts); err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func TestLinksLeadToCharts(t *testing.T) {
 	dir := t.TempDir()
 	text, w := written(t, dir, 0.9)
 	links := regexp.MustCompile(`!\[[^]]+\]\(([^)]+\.svg)\)`).FindAllStringSubmatch(text, -1)
-	if len(links) != len(w.Charts) || len(links) < 9 {
+	if len(links) != len(w.Charts) || len(links) < 12 {
 		t.Errorf("%d links to %d charts", len(links), len(w.Charts))
 	}
 	for _, l := range links {
@@ -172,7 +172,7 @@ func TestWhatIsNotMeasuredSaysHowItIs(t *testing.T) {
 	if n := strings.Count(text, "| not measured |"); n != len(Goals) {
 		t.Errorf("%d goals are not measured, want %d", n, len(Goals))
 	}
-	for _, heading := range []string{"## Cost of a delivery", "## Latency", "## Memory of an idle stream", "## Locks under contention", "## Other servers",
+	for _, heading := range []string{"## Cost of a delivery", "## Latency", "## Memory of an idle stream", "## Settings of grpc-go", "## Locks under contention", "## Other servers",
 		"### fanout", "### rooms", "### churn", "### soak", "### latency"} {
 		_, section, ok := strings.Cut(text, "\n"+heading+"\n")
 		section, _, _ = strings.Cut(section, "\n#")
@@ -298,12 +298,17 @@ func TestRunsOfTheSameShareAColumn(t *testing.T) {
 			for i := range 3 {
 				again := *r
 				again.Counts.Deliveries, again.Counts.Missing = int64(100*(i+1)), int64(i)
+				used := *r.Use
+				used.Locks = []result.LockWaits{{Name: "run queue", Waited: uint64(10 * i), Spins: uint64(1000 * i), Yields: uint64(i), Longest: int64(2000 * i)}, {Name: "job queue"}}
+				again.Use = &used
 				runs = append(runs, &again)
 			}
 		}
 	}
 	text := scenarioTable(runs)
-	for _, want := range []string{"|  | Chatstream, median of 3 runs |\n", "| deliveries | 200 |\n", "| missing deliveries, in all | 3 |\n", "| streams | 100 |\n"} {
+	for _, want := range []string{"|  | Chatstream, median of 3 runs |\n", "| deliveries | 200 |\n", "| missing deliveries, in all | 3 |\n", "| streams | 100 |\n",
+		"| waits for the lock of the run queue / looks / yields / longest since the start | 10 / 1 000 / 1 / 4 us |\n",
+		"| waits for the lock of the job queue / looks / yields / longest since the start | 0 / 0 / 0 / 0 ns |\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -314,7 +319,7 @@ func TestFiguresAreShort(t *testing.T) {
 	for got, want := range map[string]string{
 		figure(1234567): "1 234 567", figure(-1234): "-1 234", figure(0): "0", figure(12.345): "12.3", figure(1.2345): "1.23", figure(0.012345): "0.012",
 		duration(1.5): "1.50 ns", duration(999.9): "1 us", duration(1234567): "1.23 ms", duration(2e9): "2 s",
-		size(512): "512 B", size(3 << 20): "3 MiB", amount(1.613, "us/delivery"): "1.61 us/delivery", amount(66.1, "KB/stream"): "66.1 KB/stream",
+		size(512): "512 B", size(3 << 20): "3 MiB", amount(66.14, "p99-ms"): "66.1 ms", amount(1.613, "us/delivery"): "1.61 us/delivery", amount(66.1, "KB/stream"): "66.1 KB/stream",
 		measure(1.1504, "x"): "1.150 x", measure(9.963, "%"): "9.96 %",
 	} {
 		if got != want {

@@ -44,6 +44,24 @@ func (s samples) values(name, metric string) spread {
 	return all
 }
 
+// of are the measurements of a goal.
+func (s samples) of(g Goal) spread {
+	all := s.values(g.Benchmark, g.Metric)
+	if g.Sizes == "" {
+		return all
+	}
+	smallest := 1.0 // the reference's, by itself
+	for _, name := range s.names {
+		if v := s.values(name, g.Metric); strings.HasPrefix(name, g.Sizes) && len(v) > 0 {
+			smallest = min(smallest, v.median())
+		}
+	}
+	for i := range all {
+		all[i] /= smallest
+	}
+	return all
+}
+
 // spread is some measurements of the same thing, in ascending order.
 type spread []float64
 
@@ -63,9 +81,12 @@ func (s spread) text(unit string) string {
 	return measure(s.median(), unit) + " (" + low + " .. " + high + ")"
 }
 
-// ours is the prefix of the metrics that are about this project's side of a pair.
-// "ours-us/delivery" stands beside "bare-us/delivery", "centrifugo-us/delivery".
-const ours = "ours"
+// Prefixes of the metrics that a pair is about: this project's side, and that of the
+// experiment. "ours-us/delivery" stands beside "bare-us/delivery", "nats-us/delivery".
+const (
+	ours   = "ours"
+	frames = "frames"
+)
 
 // percentile is how a benchmark names one: p50, p99.9.
 var percentile = regexp.MustCompile(`^p([0-9.]+)$`)
@@ -74,27 +95,29 @@ var percentile = regexp.MustCompile(`^p([0-9.]+)$`)
 // all of them.
 type sides struct {
 	benchmark string
-	unit      string // what follows the side's name: us/delivery
-	names     []string
+	unit      string            // what follows the side's name: us/delivery
+	names     []string          // what the pair is about first
 	values    map[string]spread // by side
-	ratios    map[string]spread // ours to this side, pair by pair
+	ratios    map[string]spread // the first to this side, pair by pair
 }
 
-// pairs finds the quantities that a benchmark measured of more sides than one.
-func (s samples) pairs(name string) []sides {
+// pairs finds the quantities that a benchmark measured of a side that it is about and
+// of others.
+func (s samples) pairs(name, first string) []sides {
 	var found []sides
 	metrics := s.metrics(name)
+	_, peer, _ := strings.Cut(name, peerPart)
 	for _, m := range metrics {
-		unit, ok := strings.CutPrefix(m, ours+"-")
+		unit, ok := strings.CutPrefix(m, first+"-")
 		if !ok {
 			continue
 		}
-		q := sides{benchmark: name, unit: unit, names: []string{ours}, values: make(map[string]spread), ratios: make(map[string]spread)}
-		q.values[ours] = s.values(name, m)
+		q := sides{benchmark: name, unit: unit, names: []string{first}, values: make(map[string]spread), ratios: make(map[string]spread)}
+		q.values[first] = s.values(name, m)
 		for _, other := range metrics {
 			side, ok := strings.CutSuffix(other, "-"+unit)
-			// Sides are single words; p99-us beside ours-us is no side.
-			if !ok || side == ours || strings.Contains(side, "-") || percentile.MatchString(side) {
+			// Sides are single words, unless the benchmark's name says so; p99-us beside ours-us is no side.
+			if !ok || side == first || side != peer && strings.Contains(side, "-") || percentile.MatchString(side) {
 				continue
 			}
 			q.names = append(q.names, side)

@@ -132,7 +132,47 @@ func scenarioTable(runs []*result.Run) string {
 			return f.show(v)
 		})
 	}
+	for _, name := range locksOf(runs) {
+		row("waits for the lock of the "+name+" / looks / yields / longest since the start", func(same []*result.Run) string { return waitsCell(same, name) })
+	}
 	return table(rows)
+}
+
+// locksOf are the locks that runs tell of.
+func locksOf(runs []*result.Run) []string {
+	var names []string
+	for _, r := range runs {
+		for _, l := range use(r).Locks {
+			if !slices.Contains(names, l.Name) {
+				names = append(names, l.Name)
+			}
+		}
+	}
+	return names
+}
+
+// waitsCell is what waiting for a lock has cost: medians of the runs that tell of it, and the
+// longest wait of all.
+func waitsCell(same []*result.Run, name string) string {
+	var waited, looks, yields spread
+	var longest int64
+	for _, r := range same {
+		for _, l := range use(r).Locks {
+			if l.Name == name {
+				waited, looks, yields = append(waited, float64(l.Waited)), append(looks, float64(l.Spins)), append(yields, float64(l.Yields))
+				longest = max(longest, l.Longest)
+			}
+		}
+	}
+	if len(waited) == 0 {
+		return ""
+	}
+	cells := make([]string, 0, 4)
+	for _, s := range []spread{waited, looks, yields} {
+		slices.Sort(s)
+		cells = append(cells, figure(s.median()))
+	}
+	return strings.Join(append(cells, duration(float64(longest))), " / ")
 }
 
 func latencyCell(same []*result.Run, name string) string {

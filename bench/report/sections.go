@@ -119,46 +119,72 @@ func (r *report) PeerCharts() (string, error) {
 	if !slices.ContainsFunc(r.samples.names, isPeer) {
 		return missing(makePeers), nil
 	}
-	cpu, err := r.sides("peers-cpu.svg", "What a delivery costs the server, beside other servers", "CPU time per delivery", "/delivery", "", []named{
-		{"with a backlog", "BenchmarkPeerBacklog"},
-		{"one message at a time", "BenchmarkPeerOneAtATime"},
-	})
-	if err != nil {
-		return "", err
+	text := ""
+	for _, chart := range []struct {
+		file, title, axis, unit string
+		from                    []named
+	}{
+		{"peers-cpu.svg", "What a delivery costs the server, beside other servers", "CPU time per delivery", "/delivery",
+			append(r.peers("with a backlog", "BenchmarkPeerBacklog"), r.peers("one message at a time", "BenchmarkPeerOneAtATime")...)},
+		{"peers-latency.svg", "Latency at half of what each can do, beside other servers", "due to received", "p99-ms",
+			r.peers("at its own rate", "BenchmarkPeerLatency")},
+		{"peers-memory.svg", "Memory of an idle stream, beside other servers", "resident memory per connection", "/connection",
+			r.peers("one connection each", "BenchmarkPeerIdle")},
+	} {
+		link, err := r.sides(chart.file, chart.title, chart.axis, chart.unit, "", chart.from)
+		if err != nil {
+			return "", err
+		}
+		text += link
 	}
-	memory, err := r.sides("peers-memory.svg", "Memory of an idle stream, beside other servers", "resident memory per stream", "/stream", "", []named{
-		{"one connection each", "BenchmarkPeerIdle"},
-	})
-	if err != nil {
-		return "", err
+	return text, nil
+}
+
+// peerPart is what stands before a peer's name in that of a benchmark.
+const peerPart = "/peer="
+
+// peers are the parts of a benchmark, one for each peer that it was run with.
+func (r *report) peers(heading, benchmark string) []named {
+	var all []named
+	for _, name := range r.samples.names {
+		if peer, ok := strings.CutPrefix(name, benchmark+peerPart); ok {
+			all = append(all, named{heading + ", beside " + sideName(peer), name})
+		}
 	}
-	return cpu + memory, nil
+	return all
 }
 
 func isPeer(name string) bool { return strings.HasPrefix(name, "BenchmarkPeer") }
 
 // PeerTable is every quantity that was measured of both sides, or of all.
-func (r *report) PeerTable() string { return r.pairTable(isPeer) }
+func (r *report) PeerTable() string { return r.pairTable(ours, isPeer) }
 
 // PairTable is the same of all other benchmarks of pairs.
 func (r *report) PairTable() string {
-	return r.pairTable(func(name string) bool { return !isPeer(name) })
+	return r.pairTable(ours, func(name string) bool { return !isPeer(name) })
 }
 
-func (r *report) pairTable(of func(string) bool) string {
-	rows := [][]string{{"benchmark", "unit", "Chatstream", "beside it", "", "Chatstream / other (min .. max)", "runs"}}
+// FramesTable is the same of the experiment, beside the server as it is.
+func (r *report) FramesTable() string {
+	return r.pairTable(frames, func(name string) bool { return strings.HasPrefix(name, "BenchmarkFrames") })
+}
+
+// pairTable is every quantity of some benchmarks whose pairs are about this side.
+func (r *report) pairTable(first string, of func(string) bool) string {
+	about := sideName(first)
+	rows := [][]string{{"benchmark", "unit", about, "beside it", "", about + " / other (min .. max)", "runs"}}
 	for _, name := range r.samples.names {
 		if !of(name) {
 			continue
 		}
-		for _, q := range r.samples.pairs(name) {
+		for _, q := range r.samples.pairs(name, first) {
 			for _, side := range q.names[1:] {
 				ratio := ""
 				if v := q.ratios[side]; len(v) > 0 {
 					ratio = v.text("x")
 				}
-				rows = append(rows, []string{strings.TrimPrefix(name, "Benchmark"), q.unit, figure(round3(q.values[ours].median())),
-					sideName(side), figure(round3(q.values[side].median())), ratio, figure(float64(len(q.values[ours])))})
+				rows = append(rows, []string{strings.TrimPrefix(name, "Benchmark"), q.unit, figure(round3(q.values[first].median())),
+					sideName(side), figure(round3(q.values[side].median())), ratio, figure(float64(len(q.values[first])))})
 			}
 		}
 	}
@@ -239,7 +265,7 @@ func (r *report) Scenarios() (string, error) {
 			}
 		}
 		if len(runs) == 0 {
-			b.WriteString(missing(startServer+"\n"+makeScenario(scenario.name)) + "\n")
+			b.WriteString(missing(startServer+"\n"+makeScenario(scenario.name)+"\n"+stopServer) + "\n")
 			continue
 		}
 		b.WriteString(scenarioTable(runs) + "\n")
@@ -272,14 +298,15 @@ func (r *report) soak(runs []*result.Run) (string, error) {
 // ResultsFolder is the folder of results as a reader would type it, in the checkout.
 func (r *report) ResultsFolder() string { return filepath.ToSlash(r.cfg.Results) }
 
-// MakeGoals, MakePeers, MakeLocks and MakeScenarios are the commands that make results.
-func (r *report) MakeGoals() string { return makeGoals }
-func (r *report) MakePeers() string { return makePeers }
-func (r *report) MakeLocks() string { return makeLocks }
+// MakeGoals, MakePeers, MakeLocks, MakeFrames and MakeScenarios are the commands that make results.
+func (r *report) MakeGoals() string  { return makeGoals }
+func (r *report) MakePeers() string  { return makePeers }
+func (r *report) MakeLocks() string  { return makeLocks }
+func (r *report) MakeFrames() string { return makeFrames }
 func (r *report) MakeScenarios() []string {
 	all := []string{startServer}
 	for _, s := range scenarios {
 		all = append(all, makeScenario(s.name))
 	}
-	return all
+	return append(all, stopServer)
 }

@@ -45,14 +45,21 @@ func synthetic(tb testing.TB, dir string, worse float64) {
 				fmt.Fprintf(&b, " %.4f ours-KB/stream %.4f bare-KB/stream", 66*v, 66.0)
 			case "BenchmarkIdle/connections=shared":
 				fmt.Fprintf(&b, " %.4f ours-KB/stream %.4f bare-KB/stream", 24*v, 24.0)
-			case "BenchmarkPeerBacklog":
-				fmt.Fprintf(&b, " %.4f ours-us/delivery %.4f centrifugo-us/delivery %.4f nats-us/delivery", 7.2*base*v, 7.2*base, 2.2*base)
-			case "BenchmarkPeerOneAtATime":
-				fmt.Fprintf(&b, " %.4f ours-us/delivery %.4f centrifugo-us/delivery %.4f nats-us/delivery", 9.2*base*v, 9.2*base, 4.4*base)
-			case "BenchmarkPeerIdle":
-				fmt.Fprintf(&b, " %.4f ours-KB/stream %.4f centrifugo-KB/stream", 58*v, 58.0)
+			case "BenchmarkPeerBacklog/peer=centrifugo":
+				fmt.Fprintf(&b, " %.4f ours-us/delivery %.4f centrifugo-us/delivery", 7.2*base*v, 7.2*base)
+			case "BenchmarkPeerOneAtATime/peer=centrifugo":
+				fmt.Fprintf(&b, " %.4f ours-us/delivery %.4f centrifugo-us/delivery", 9.2*base*v, 9.2*base)
+			case "BenchmarkPeerIdle/peer=centrifugo":
+				fmt.Fprintf(&b, " %.4f ours-KB/connection %.4f centrifugo-KB/connection", 58*v, 58.0)
 			}
 			b.WriteString("\n")
+		}
+	}
+	for _, peer := range []string{"centrifugo", "nats"} { // of which no goal is
+		for range 6 {
+			base := 0.95 + 0.1*rnd.Float64()
+			fmt.Fprintf(&b, "BenchmarkPeerLatency/peer=%s-2 1 %.4f ours-p99-ms %.4f %s-p99-ms %.4f ours-p50-ms %.4f %s-p50-ms\n",
+				peer, 80*base, 60*base, peer, 20*base, 15*base, peer)
 		}
 	}
 	for _, section := range []time.Duration{20, 200, 2000} {

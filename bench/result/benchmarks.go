@@ -3,10 +3,10 @@ package result
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -104,25 +104,57 @@ func BenchmarkName(r *benchfmt.Result) string {
 	return name
 }
 
+// BeginBenchmarks writes the header to standard output if -bench is set. Call it at the
+// beginning of the TestMain of a package of benchmarks: it parses the flags.
+func BeginBenchmarks(ctx context.Context) error {
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() == "" {
+		return nil
+	}
+	return WriteHeader(ctx, os.Stdout)
+}
+
 // WriteHeader writes the lines that go before benchmark results, and that `go test
-// -bench` does not print: the commit, the command, the time, the machine. Call it from
-// the TestMain of a package of benchmarks, when flags have been parsed and -bench is
-// set.
+// -bench` does not print: the commit, the command, the time, the machine.
 func WriteHeader(ctx context.Context, w io.Writer) error {
 	m := ThisMachine()
 	_, err := fmt.Fprintf(w, "commit: %s\ncommand: %s\nstarted: %s\nmachine: %s\n",
-		Commit(ctx), testCommand(os.Args), time.Now().UTC().Format(time.RFC3339), m)
+		Commit(ctx), testCommand(thisTest(), os.Args), time.Now().UTC().Format(time.RFC3339), m)
 	return err
 }
 
-// testCommand is the go test command that ran the test program with these arguments.
-func testCommand(args []string) string {
-	out := []string{"go test"}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		pkg := strings.TrimSuffix(info.Path, ".test")
-		if rel := strings.TrimPrefix(pkg, info.Main.Path); rel != pkg {
-			out = append(out, "."+path.Clean("/"+rel))
+// module is this project's; one that lies in it is of benchmarks that need more.
+const module = "github.com/chatstream/chatstream"
+
+// tested is what a test program was made of, as far as that is known.
+type tested struct{ module, pkg, tags string }
+
+func thisTest() tested {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return tested{}
+	}
+	of := tested{module: info.Main.Path, pkg: strings.TrimSuffix(info.Path, ".test")}
+	for _, s := range info.Settings {
+		if s.Key == "-tags" {
+			of.tags = s.Value
 		}
+	}
+	return of
+}
+
+// testCommand is the go test command, in the top folder, that ran the test program with
+// these arguments.
+func testCommand(of tested, args []string) string {
+	out := []string{"go test"}
+	if dir, ok := strings.CutPrefix(of.module, module+"/"); ok {
+		out = append(out, "-C", dir)
+	}
+	if of.tags != "" {
+		out = append(out, "-tags", of.tags)
+	}
+	if rel, ok := strings.CutPrefix(of.pkg, of.module+"/"); ok {
+		out = append(out, "./"+rel)
 	}
 	for _, a := range args[1:] {
 		flag, test := strings.CutPrefix(a, "-test.")

@@ -240,8 +240,17 @@ func TestHeaderIsReadBackAsConfiguration(t *testing.T) {
 }
 
 func TestCommandIsTheOneThatWasTyped(t *testing.T) {
-	got := testCommand([]string{"x.test", "-test.paniconexit0", "-test.timeout=10m0s", "-test.bench=^A$", "-test.count=5", "-pairs", "a b"})
-	if want := "go test ./bench/result -bench='^A$' -count=5 -pairs 'a b'"; got != want {
-		t.Errorf("got %s, want %s", got, want)
+	args := []string{"x.test", "-test.paniconexit0", "-test.timeout=10m0s", "-test.bench=^A$", "-test.count=5", "-pairs", "a b"}
+	for want, of := range map[string]tested{
+		"go test ./bench/result":             thisTest(),
+		"go test -C bench/peers":             {module: module + "/bench/peers", pkg: module + "/bench/peers"},
+		"go test -C bench/peers ./x":         {module: module + "/bench/peers", pkg: module + "/bench/peers/x"},
+		"go test -tags frames ./bench/goals": {module: module, pkg: module + "/bench/goals", tags: "frames"},
+		"go test":                            {},
+	} {
+		want += " -bench='^A$' -count=5 -pairs 'a b'"
+		if got := testCommand(of, args); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

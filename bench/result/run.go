@@ -93,6 +93,18 @@ type ServerUse struct {
 	RSSEnd         int64   `json:"rss_end_bytes,omitempty"`  // at the end of the measured interval, streams open
 	RSSPeak        int64   `json:"rss_peak_bytes,omitempty"` // of the whole run
 	Goroutines     int64   `json:"goroutines,omitempty"`     // with all streams open
+
+	Locks []LockWaits `json:"locks,omitempty"` // those that the server's diagnostics tell of
+}
+
+// LockWaits is what waiting for a spin lock of the server has cost in the measured
+// interval.
+type LockWaits struct {
+	Name    string `json:"name"`
+	Waited  uint64 `json:"waited"`     // how often it was not free at once
+	Spins   uint64 `json:"spins"`      // looks that found it taken
+	Yields  uint64 `json:"yields"`     // how often a waiter gave up its processor
+	Longest int64  `json:"longest_ns"` // of the waits that came to yield since the server began
 }
 
 // Sample is one second of a run.

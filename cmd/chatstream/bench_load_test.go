@@ -39,7 +39,7 @@ func TestBenchAgainstAServer(t *testing.T) {
 		t.Errorf("%d results were kept", len(kept.Runs))
 	}
 	for _, f := range kept.Runs {
-		if r := f.Result; r.Use == nil || r.Use.Goroutines == 0 || r.Use.RSSEnd == 0 || r.Counts.Missing != 0 {
+		if r := f.Result; r.Use == nil || r.Use.Goroutines == 0 || r.Use.RSSEnd == 0 || len(r.Use.Locks) != 2 || r.Counts.Missing != 0 {
 			t.Errorf("%s: use %+v, counts %+v", f.Path, r.Use, r.Counts)
 		}
 	}

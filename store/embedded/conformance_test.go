@@ -1,7 +1,9 @@
 package embedded
 
 import (
+	"context"
 	"io"
+	"log"
 	"log/slog"
 	"math/rand/v2"
 	"testing"
@@ -10,11 +12,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
+	"github.com/chatstream/chatstream/bench/result"
 	"github.com/chatstream/chatstream/store"
 	"github.com/chatstream/chatstream/store/storetest"
 )
 
 func TestMain(m *testing.M) {
+	if err := result.BeginBenchmarks(context.Background()); err != nil {
+		log.Fatal(err)
+	}
 	goleak.VerifyTestMain(m,
 		// Pebble leaves it behind when its Open fails late.
 		goleak.IgnoreTopFunction("github.com/cockroachdb/pebble/v2.(*ConcurrencyLimitScheduler).periodicGranter"))
