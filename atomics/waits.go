@@ -2,7 +2,7 @@ package atomics
 
 import "time"
 
-// Waits is what waiting has cost at a lock, or at all locks of a class: add them up with [Waits.Add].
+// Waits is what waiting has cost at a lock.
 //
 // The counters are plain words that lie in the [SpinLock] and belong to whoever holds it: counting is a few instructions
 // on a cache line that the waiter has just been given, and happens only after a wait. Locking a free lock counts nothing
@@ -28,15 +28,5 @@ func (w *Waits) count(spins, yields uint64, began time.Time) {
 	if yields > 0 {
 		w.Yields += yields
 		w.Longest = max(w.Longest, time.Since(began))
-	}
-}
-
-// Add returns what w and other have cost together.
-func (w Waits) Add(other Waits) Waits {
-	return Waits{
-		Waited:  w.Waited + other.Waited,
-		Spins:   w.Spins + other.Spins,
-		Yields:  w.Yields + other.Yields,
-		Longest: max(w.Longest, other.Longest),
 	}
 }

@@ -90,12 +90,3 @@ func TestWaitsAddUpUnderContention(t *testing.T) {
 		}
 	})
 }
-
-func TestWaitsOfAClassAreAddedUp(t *testing.T) {
-	a := Waits{Waited: 1, Spins: 2, Yields: 3, Longest: 9}
-	b := Waits{Waited: 10, Spins: 20, Yields: 30, Longest: 4}
-	want := Waits{Waited: 11, Spins: 22, Yields: 33, Longest: 9}
-	if a.Add(b) != want || b.Add(a) != want {
-		t.Errorf("%+v", a.Add(b))
-	}
-}

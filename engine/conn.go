@@ -28,7 +28,8 @@ type Conn interface {
 }
 
 // Element is one encoded entry of a response's message list, tag and length
-// included. It is shared by every stream that it goes to, and immutable.
+// included. It is shared by every stream that it goes to, and immutable. In a
+// stream's initialization it is several entries, one behind another.
 type Element struct {
 	Bytes []byte
 	// Boxed is whatever Config.Box made of Bytes, made once for all streams.
@@ -39,6 +40,8 @@ type Element struct {
 type Response struct {
 	Head     []byte
 	Elements []*Element
+	// Messages is how many there are in the elements.
+	Messages int
 	// Size is the number of bytes in all.
 	Size int
 }

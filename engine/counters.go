@@ -6,13 +6,13 @@ import "sync/atomic"
 type counters struct {
 	opened, finished    atomic.Uint64 // streams
 	sequenced, healed   atomic.Uint64 // events
-	responses, elements atomic.Uint64
+	responses, messages atomic.Uint64
 	bytes               atomic.Uint64
 }
 
 func (c *counters) sent(r *Response) {
 	c.responses.Add(1)
-	c.elements.Add(uint64(len(r.Elements)))
+	c.messages.Add(uint64(r.Messages))
 	c.bytes.Add(uint64(r.Size))
 }
 
@@ -22,8 +22,8 @@ type Stats struct {
 	// EventsSequenced passed a room's sequencer; EventsHealed of them came late
 	// and were read from the store.
 	EventsSequenced, EventsHealed uint64
-	// ResponsesSent carried ElementsSent messages in lists.
-	ResponsesSent, ElementsSent, BytesSent uint64
+	// ResponsesSent carried MessagesSent messages in lists.
+	ResponsesSent, MessagesSent, BytesSent uint64
 	// StreamsParked of the Streams have something to say to a client that does not
 	// read.
 	Streams, StreamsParked, Rooms int
@@ -43,7 +43,7 @@ func (e *Engine) Stats() Stats {
 	return Stats{
 		StreamsOpened: c.opened.Load(), StreamsFinished: c.finished.Load(),
 		EventsSequenced: c.sequenced.Load(), EventsHealed: c.healed.Load(),
-		ResponsesSent: c.responses.Load(), ElementsSent: c.elements.Load(), BytesSent: c.bytes.Load(),
+		ResponsesSent: c.responses.Load(), MessagesSent: c.messages.Load(), BytesSent: c.bytes.Load(),
 		Streams: e.registry.Len(), StreamsParked: parked, Rooms: e.rooms.Len(), TailBytes: e.tailBytes.Load(),
 	}
 }

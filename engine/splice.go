@@ -27,19 +27,33 @@ const (
 
 // element encodes m as one entry of a message list. box is Config.Box, or nil.
 func element(m *chatpb.ChatMessageToClient, box func([]byte) any) (*Element, error) {
-	size := proto.Size(m)
-	buf := make([]byte, 0, size+protowire.SizeTag(fieldMessagesList)+protowire.SizeVarint(uint64(size)))
-	buf = protowire.AppendTag(buf, fieldMessagesList, protowire.BytesType)
-	buf = protowire.AppendVarint(buf, uint64(size))
-	buf, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(buf, m)
+	buf, err := appendElement(make([]byte, 0, elementSize(m)), m)
 	if err != nil {
 		return nil, err
 	}
-	e := &Element{Bytes: buf}
+	return newElement(buf, box), nil
+}
+
+func newElement(encoded []byte, box func([]byte) any) *Element {
+	e := &Element{Bytes: encoded}
 	if box != nil {
-		e.Boxed = box(buf)
+		e.Boxed = box(encoded)
 	}
-	return e, nil
+	return e
+}
+
+// elementSize is how many bytes m takes in a message list.
+func elementSize(m *chatpb.ChatMessageToClient) int {
+	return protowire.SizeTag(fieldMessagesList) + protowire.SizeBytes(proto.Size(m))
+}
+
+// appendElement appends m as one entry of a message list. elementSize has been
+// asked for its size, and m is as it was then.
+func appendElement(buf []byte, m *chatpb.ChatMessageToClient) ([]byte, error) {
+	cached := proto.MarshalOptions{UseCachedSize: true}
+	buf = protowire.AppendTag(buf, fieldMessagesList, protowire.BytesType)
+	buf = protowire.AppendVarint(buf, uint64(cached.Size(m)))
+	return cached.MarshalAppend(buf, m)
 }
 
 // behind returns e, which shows one message, with previous as the place of the
@@ -90,6 +104,13 @@ func (b *builder) add(field protowire.Number, e *Element) {
 	b.field = field
 	b.out.Elements = append(b.out.Elements, e)
 	b.bytes += len(e.Bytes)
+	b.out.Messages++
+}
+
+// list makes the response one of count messages, which e has one behind another.
+func (b *builder) list(field protowire.Number, e *Element, count int) {
+	b.add(field, e)
+	b.out.Messages = count
 }
 
 // comes notes that something of sub is in the response.

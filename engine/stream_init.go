@@ -52,11 +52,13 @@ func (w *whole) fill(_ *Stream, out *builder) outcome {
 	return done
 }
 
-// part is one response of a stream's initialization with messages that no
-// other stream gets.
+// part is one response of a stream's initialization. Its messages are for no other
+// stream, so they are encoded one behind another: one buffer for the transport
+// where shared ones would be a buffer for each message.
 type part struct {
 	atomics.Link[producer]
-	elements []*Element
+	messages *Element
+	count    int
 	filled   func()
 }
 
@@ -64,9 +66,7 @@ func (p *part) fill(_ *Stream, out *builder) outcome {
 	if !out.empty() {
 		return front
 	}
-	for _, e := range p.elements {
-		out.add(fieldInitialMessages, e)
-	}
+	out.list(fieldInitialMessages, p.messages, p.count)
 	p.filled()
 	return done
 }
@@ -145,9 +145,11 @@ type initialization struct {
 	// window bounds the responses that wait to be written.
 	window chan struct{}
 
-	elements []*Element
-	bytes    int
-	begun    []begun
+	// messages is the part that is being put together, with count messages.
+	messages []byte
+	count    int
+
+	begun []begun
 }
 
 func (in *initialization) rooms(known []KnownRoom) error {
@@ -396,6 +398,7 @@ func (in *initialization) missed(sub *subscribed) error {
 func (in *initialization) history(sub *subscribed, after uint64, form Form, exclude map[string]bool) (told uint64, err error) {
 	told = after
 	err = in.read(sub.state.ID, after, sub.from, func(events []room.Event) error {
+		in.reserve(events)
 		for i := range events {
 			e := &events[i]
 			if !IsFor(e, in.s.account) {
@@ -438,32 +441,49 @@ func (in *initialization) read(id string, after, end uint64, use func([]room.Eve
 	return nil
 }
 
+// partBytes bounds a part, unless one message is larger by itself. Together with
+// the window and a page it bounds what a stream's initialization holds: two parts
+// that wait to be written, one that is put together, and the events of a page.
+const partBytes = 64 << 10
+
 // message adds m to the part that is being put together.
 func (in *initialization) message(m *chatpb.ChatMessageToClient) error {
-	e, err := element(m, in.s.engine.cfg.Box)
-	if err != nil {
-		return fmt.Errorf("encode: %w", err)
-	}
-	if len(in.elements) == maxElements || in.bytes+len(e.Bytes) > maxResponseBytes && len(in.elements) > 0 {
+	size := elementSize(m)
+	if in.count > 0 && len(in.messages)+size > partBytes {
 		if err := in.flush(); err != nil {
 			return err
 		}
+		in.messages = make([]byte, 0, max(size, partBytes)) // where one is full, another may be
 	}
-	in.elements = append(in.elements, e)
-	in.bytes += len(e.Bytes)
+	var err error
+	if in.messages, err = appendElement(in.messages, m); err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	in.count++
 	return nil
+}
+
+// reserve makes room in the part for about what the events take, so that it does
+// not grow piece by piece.
+func (in *initialization) reserve(events []room.Event) {
+	const besides = 200 // bytes of a message that are not its body
+	size := 0
+	for i := range events {
+		size += len(events[i].Body) + besides
+	}
+	in.messages = slices.Grow(in.messages, max(0, min(size, partBytes-len(in.messages))))
 }
 
 // flush gives the part to the turn; never an empty one.
 func (in *initialization) flush() error {
-	if len(in.elements) == 0 {
+	if in.count == 0 {
 		return nil
 	}
 	if err := in.enter(); err != nil {
 		return err
 	}
-	p := &part{elements: in.elements, filled: in.leave}
-	in.elements, in.bytes = nil, 0
+	p := &part{messages: newElement(in.messages, in.s.engine.cfg.Box), count: in.count, filled: in.leave}
+	in.messages, in.count = nil, 0
 	p.Init(p)
 	in.s.push(&p.Link)
 	return nil

@@ -55,39 +55,7 @@ func New(c Config) (*Pool, error) {
 //
 // A Submit is synchronized before the beginning of its job.
 func (p *Pool) Submit(job func()) error {
-	return p.workers.submit(job, nil)
-}
-
-// Do runs job on a worker and waits for what it returns, or for the end of ctx; then it returns ctx.Err(), the job still
-// runs to its end (it has ctx, and should notice), and its result is dropped. If ctx has ended already the job is not run
-// at all. A panic of job comes back as an error wrapping ErrPanic; it is counted and logged, too.
-//
-// Not to be called within a turn, which must not wait, nor within a job: when all workers wait for jobs, none is left to
-// run them.
-func (p *Pool) Do(ctx context.Context, job func(ctx context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	result := make(chan error, 1) // buffered: whoever waits may have gone
-	err := p.workers.submit(
-		func() { result <- job(ctx) },
-		func(v any) {
-			if cause, ok := v.(error); ok {
-				result <- fmt.Errorf("%w: %w", ErrPanic, cause)
-				return
-			}
-			result <- fmt.Errorf("%w: %v", ErrPanic, v)
-		},
-	)
-	if err != nil {
-		return err
-	}
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return p.workers.submit(job)
 }
 
 // Quiet reports that no task is queued or running and no job waits or runs. True means that there was such an instant

@@ -71,9 +71,6 @@ func TestAfterCloseNothingIsTaken(t *testing.T) {
 	if err := p.Submit(func() { t.Error("a job after Close") }); !errors.Is(err, ErrClosed) {
 		t.Errorf("Submit returned %v", err)
 	}
-	if err := p.Do(t.Context(), func(context.Context) error { return nil }); !errors.Is(err, ErrClosed) {
-		t.Errorf("Do returned %v", err)
-	}
 	if !p.Quiet() {
 		t.Error("not quiet")
 	}
@@ -202,14 +199,15 @@ func TestPoolWorksInABubbleAndIdlesWithoutSpinning(t *testing.T) {
 		alarm := time.AfterFunc(24*time.Hour, x.Schedule)
 		defer alarm.Stop()
 		begin := time.Now()
-		ctx, cancel := context.WithTimeout(t.Context(), 23*time.Hour)
-		defer cancel()
-		err = p.Do(ctx, func(ctx context.Context) error {
-			<-ctx.Done()
-			return nil
-		})
-		if d := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) && err != nil || d != 23*time.Hour {
-			t.Errorf("Do returned %v after %v", err, d)
+		waited := make(chan time.Duration)
+		if err := p.Submit(func() {
+			time.Sleep(23 * time.Hour)
+			waited <- time.Since(begin)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if d := <-waited; d != 23*time.Hour {
+			t.Errorf("the job waited for %v", d)
 		}
 		<-alarmed
 		if d := time.Since(begin); turns != 2 || d != 24*time.Hour {

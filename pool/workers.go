@@ -41,8 +41,6 @@ type workers struct {
 type job struct {
 	link atomics.Link[*job]
 	run  func()
-	// failed is told what run panicked with, on the worker; nil if nobody wants to know.
-	failed func(v any)
 }
 
 func (w *workers) init(most, waiting int, start func(func()) error, caught func(v any)) {
@@ -55,7 +53,7 @@ func (w *workers) init(most, waiting int, start func(func()) error, caught func(
 	w.work = w.workOff
 }
 
-func (w *workers) submit(run func(), failed func(v any)) error {
+func (w *workers) submit(run func()) error {
 	if !w.open.Acquire() {
 		return ErrClosed
 	}
@@ -65,7 +63,7 @@ func (w *workers) submit(run func(), failed func(v any)) error {
 		return ErrBusy
 	}
 	w.submitted.Add(1)
-	j := &job{run: run, failed: failed}
+	j := &job{run: run}
 	j.link.Init(j)
 	w.queue.Push(&j.link)
 	w.hire()
@@ -137,9 +135,6 @@ func (w *workers) do(j *job) {
 				v = ErrExited // recover returns nil for Goexit only: panic(nil) has a value since Go 1.21
 			}
 			w.panics.Add(1)
-			if j.failed != nil {
-				j.failed(v)
-			}
 			w.caught(v)
 		}
 	}()

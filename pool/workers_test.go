@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -103,11 +102,8 @@ func TestSubmitNeverBlocksButRefuses(t *testing.T) {
 			t.Fatalf("Submit returned %v, want ErrBusy", err)
 		}
 	}
-	if err := p.Do(t.Context(), func(context.Context) error { return nil }); !errors.Is(err, ErrBusy) {
-		t.Fatalf("Do returned %v, want ErrBusy", err)
-	}
 	eventually(t, "all workers have a job", func() bool { return p.Stats().JobsWaiting == waiting })
-	if s := p.Stats(); s.JobsRunning != workers || s.JobsRefused != 4 || s.Workers != workers {
+	if s := p.Stats(); s.JobsRunning != workers || s.JobsRefused != 3 || s.Workers != workers {
 		t.Errorf("%+v", s)
 	}
 	close(hold)
@@ -126,7 +122,7 @@ func TestPanicEndsOnlyItsJob(t *testing.T) {
 	}{
 		{"value", func() { panic("broken") }, "broken"},
 		{"nil", func() { panic(any(nil)) }, "nil"},
-		{"Goexit", runtime.Goexit, ErrExited.Error()},
+		{"Goexit", func() { runtime.Goexit() }, ErrExited.Error()},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var log syncBuffer
@@ -139,64 +135,16 @@ func TestPanicEndsOnlyItsJob(t *testing.T) {
 				}
 			}
 			eventually(t, "the job behind it has run", func() bool { return ran.Load() == 1 })
-			err := p.Do(t.Context(), func(context.Context) error { c.fault(); return nil })
-			if !errors.Is(err, ErrPanic) || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Do returned %v", err)
-			}
 			closePool(t, p)
-			if s := p.Stats(); s.JobPanics != 2 || s.JobsDone != 3 {
+			if s := p.Stats(); s.JobPanics != 1 || s.JobsDone != 2 {
 				t.Errorf("%+v", s)
 			}
-			if strings.Count(log.String(), "panic in a job") != 2 || !strings.Contains(log.String(), "workers_test.go") {
-				t.Errorf("the log does not tell: %s", log.String())
+			for _, want := range []string{"panic in a job", c.want, "workers_test.go"} {
+				if strings.Count(log.String(), "level=ERROR") != 1 || !strings.Contains(log.String(), want) {
+					t.Errorf("the log does not tell %q: %s", want, log.String())
+				}
 			}
 		})
-	}
-}
-
-func TestDoReturnsWhatItsJobReturns(t *testing.T) {
-	p := newPool(t, Config{Logger: slog.New(slog.DiscardHandler)})
-	broken := errors.New("broken")
-	if err := p.Do(t.Context(), func(context.Context) error { return nil }); err != nil {
-		t.Errorf("got %v", err)
-	}
-	if err := p.Do(t.Context(), func(context.Context) error { return broken }); err != broken {
-		t.Errorf("got %v", err)
-	}
-	if err := p.Do(t.Context(), func(context.Context) error { panic(broken) }); !errors.Is(err, ErrPanic) || !errors.Is(err, broken) {
-		t.Errorf("got %v", err)
-	}
-	result := 0 // plain: the job's end is before the return of Do
-	if err := p.Do(t.Context(), func(context.Context) error { result = 7; return nil }); err != nil || result != 7 {
-		t.Errorf("got %v, result %d", err, result)
-	}
-}
-
-func TestDoReturnsWhenItsContextEndsAndTheJobRunsOn(t *testing.T) {
-	p := newPool(t, Config{})
-	ctx, cancel := context.WithCancel(t.Context())
-	hold, ended := make(chan struct{}), make(chan struct{})
-	err := p.Do(ctx, func(got context.Context) error {
-		if got != ctx {
-			t.Error("the job got another context")
-		}
-		cancel()
-		<-hold
-		close(ended)
-		return nil
-	})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-	close(hold)
-	received(t, "the job has run to its end", ended)
-
-	err = p.Do(ctx, func(context.Context) error {
-		t.Error("a job was run though the context had ended")
-		return nil
-	})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/chatstream/chatstream/engine"
 	"github.com/chatstream/chatstream/proto/chatpb"
@@ -27,8 +28,9 @@ type chatService struct {
 	*Server
 }
 
-// StreamChatRPC serves one chat stream. Its status is always OK: why it ended
-// stands in the trailing metadata.
+// StreamChatRPC serves one chat stream. Its status is OK: why it ended stands in
+// the trailing metadata. Where the client has cancelled it, or its deadline has
+// passed, the status says that, and nothing stands there.
 func (s chatService) StreamChatRPC(stream grpc.BidiStreamingServer[streampb.ChatToServerRequest, streampb.ChatToClientResponse]) error {
 	ctx := stream.Context()
 	// Elements are shared by all receivers: compressing them would be done for
@@ -38,10 +40,14 @@ func (s chatService) StreamChatRPC(stream grpc.BidiStreamingServer[streampb.Chat
 		s.log.Debug("cannot turn compression off", "error", err)
 	}
 	c := newConn(stream)
-	stream.SetTrailer(trailer(s.chat(ctx, c, func(open *engine.Stream) {
+	why := s.chat(ctx, c, func(open *engine.Stream) {
 		s.readers.Go(func() { s.read(ctx, stream, open) })
-	})))
+	})
 	s.conns.ended(connOf(ctx), c)
+	if err := ctx.Err(); err != nil { // the client may not have noticed its deadline yet
+		return status.FromContextError(err).Err()
+	}
+	stream.SetTrailer(trailer(why))
 	return nil
 }
 
