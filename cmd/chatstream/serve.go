@@ -18,16 +18,21 @@ import (
 	"github.com/chatstream/chatstream/server"
 	"github.com/chatstream/chatstream/server/accounts"
 	"github.com/chatstream/chatstream/server/diagnostics"
+	"github.com/chatstream/chatstream/store"
 	"github.com/chatstream/chatstream/store/embedded"
+	"github.com/chatstream/chatstream/store/mongo"
 )
 
 // serveCmd is `chatstream serve`.
 type serveCmd struct {
-	Listen   string `default:"127.0.0.1:50051" placeholder:"HOST:PORT" help:"Address to serve gRPC on; port 0 takes a free one (${default})."`
-	Data     string `default:"chatstream-data" placeholder:"DIR" help:"Data directory of the embedded store (./chatstream-data)."`
-	TLSCert  string `name:"tls-cert" type:"path" placeholder:"FILE" help:"Certificate (chain), PEM."`
-	TLSKey   string `name:"tls-key" type:"path" placeholder:"FILE" help:"Key of the certificate, PEM."`
-	Insecure bool   `help:"Allow plaintext on an address beyond loopback."`
+	Listen    string `default:"127.0.0.1:50051" placeholder:"HOST:PORT" help:"Address to serve gRPC on; port 0 takes a free one (${default})."`
+	Data      string `default:"chatstream-data" placeholder:"DIR" help:"Data directory of the embedded store (./chatstream-data); unused with --mongodb."`
+	MongoDB   string `name:"mongodb" placeholder:"URI" help:"Keep everything in a MongoDB replica set or sharded cluster, which any number of servers share: mongodb://USER:PASSWORD@HOST,HOST/?replicaSet=NAME. Better given as an environment variable: other users of this machine see arguments."`
+	Database  string `default:"chatstream" placeholder:"NAME" help:"Database of --mongodb (${default})."`
+	Advertise string `placeholder:"HOST:PORT" help:"Address under which clients reach this server, and which the other servers on --mongodb name to theirs."`
+	TLSCert   string `name:"tls-cert" type:"path" placeholder:"FILE" help:"Certificate (chain), PEM."`
+	TLSKey    string `name:"tls-key" type:"path" placeholder:"FILE" help:"Key of the certificate, PEM."`
+	Insecure  bool   `help:"Allow plaintext on an address beyond loopback."`
 
 	StreamLifetime time.Duration `default:"30m" help:"How long a chat stream lives unless it is refreshed (${default})."`
 	TokenLifetime  time.Duration `default:"30m" help:"How long a login is valid (${default})."`
@@ -75,7 +80,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	st, err := embedded.Open(embedded.Config{Dir: c.Data, Logger: log, CacheBytes: c.Limits.CacheBytes})
+	st, where, err := c.open(ctx, log)
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
@@ -87,7 +92,7 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return errors.Join(&exitError{code: exitUsage, err: err}, listener.Close(), st.Close())
 	}
-	ready := fmt.Sprintf("ready grpc=%s store=embedded:%s", listener.Addr(), c.Data)
+	ready := fmt.Sprintf("ready grpc=%s store=%s", listener.Addr(), where)
 	shown, closeDiagnostics, err := c.diagnose(s, log)
 	if err != nil {
 		return errors.Join(&exitError{code: exitUsage, err: err}, s.Shutdown(ctx), listener.Close(), st.Close())
@@ -95,6 +100,10 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	defer closeDiagnostics()
 	if shown != "" {
 		ready += " diagnostics=" + shown
+	}
+	withdraw, err := c.announce(ctx, st)
+	if err != nil {
+		return errors.Join(&exitError{code: exitUsage, err: err}, s.Shutdown(ctx), listener.Close(), st.Close())
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
@@ -118,6 +127,9 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	}()
 	drain, cancel := context.WithTimeout(context.Background(), c.DrainTimeout)
 	defer cancel()
+	if err := withdraw(drain); err != nil { // first, so that nobody is sent here any more
+		log.Warn("other servers may name this one for a few seconds more", "error", err)
+	}
 	err = s.Shutdown(drain)
 	if err != nil {
 		log.Warn("the shutdown was not complete", "error", err)
@@ -128,6 +140,34 @@ func (c *serveCmd) Run(ctx context.Context, std stdio) error {
 	<-served
 	log.Info("shut down")
 	return nil
+}
+
+// open opens the store, and says where it is.
+func (c *serveCmd) open(ctx context.Context, log *slog.Logger) (st store.Store, where string, err error) {
+	if c.MongoDB == "" {
+		if c.Advertise != "" {
+			return nil, "", errors.New("--advertise is for servers that share a store: give --mongodb too")
+		}
+		st, err := embedded.Open(embedded.Config{Dir: c.Data, Logger: log, CacheBytes: c.Limits.CacheBytes})
+		return st, "embedded:" + c.Data, err
+	}
+	m, err := mongo.Open(ctx, mongo.Config{URI: c.MongoDB, Database: c.Database, Logger: log})
+	if err != nil {
+		return nil, "", err
+	}
+	return m, "mongodb:" + m.Address(), nil
+}
+
+// announce makes the server known to the others on the store, if it is to be.
+func (c *serveCmd) announce(ctx context.Context, st store.Store) (withdraw func(context.Context) error, err error) {
+	shared, ok := st.(store.Shared)
+	if !ok || c.Advertise == "" {
+		return func(context.Context) error { return nil }, nil
+	}
+	if _, _, err := net.SplitHostPort(c.Advertise); err != nil {
+		return nil, fmt.Errorf("--advertise: %w; give HOST:PORT", err)
+	}
+	return shared.Withdraw, shared.Announce(ctx, c.Advertise)
 }
 
 // diagnose serves diagnostics if they are asked for, and returns where. stop ends
