@@ -231,7 +231,7 @@ func (e *Engine) begin(ctx context.Context, r Request) (*Stream, Ending, bool) {
 	s := newStream(e, r)
 	if !e.registry.Replace(s, next) {
 		e.streams.Done()
-		return nil, Ending{Reason: streampb.StreamDownReasons_STREAM_CANCELED_BY_ANOTHER_STREAM}, false
+		return nil, e.registry.replacedBy(r.Account), false
 	}
 	e.counters.opened.Add(1)
 	return s, Ending{}, true

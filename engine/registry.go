@@ -43,6 +43,15 @@ func (r *Registry) Replace(s *Stream, next func() uint64) bool {
 	return replaced
 }
 
+// replacedBy is the end of a stream of an account that a newer one has replaced.
+func (r *Registry) replacedBy(account string) Ending {
+	why := Ending{Reason: streampb.StreamDownReasons_STREAM_CANCELED_BY_ANOTHER_STREAM}
+	if newer, ok := r.streams.Load(account); ok {
+		why.Info = newer.installation
+	}
+	return why
+}
+
 // Ref is a stream that cannot come to its end before Release.
 type Ref struct{ stream *Stream }
 

@@ -95,26 +95,17 @@ func (s chatService) admit(ctx context.Context, get func(key string) []string) (
 	}
 	r = engine.Request{Account: account.ID, Installation: o.login.GetInstallationId(), Rooms: o.rooms, Features: o.features}
 	if s.shared { // otherwise whatever ends a session does so here, and says so
-		r.Holds = func(ctx context.Context) (*engine.Ending, error) { return s.holds(ctx, o.login) }
+		held := s.accounts.Held(account)
+		r.Holds = func(ctx context.Context) (*engine.Ending, error) {
+			status, err := held.Status(ctx)
+			if err != nil || status == chatpb.ReturnStatus_SUCCESS {
+				return nil, err
+			}
+			why := withStatus(status)
+			return &why, nil
+		}
 	}
 	return r, recheck, engine.Ending{}, true
-}
-
-var errUnknownSession = errors.New("the store cannot say whether a session still holds")
-
-// holds says why a stream that was opened with login must end, nil if it may go
-// on: the session may have been ended by way of another server. That its token
-// has expired meanwhile ends no stream.
-func (s chatService) holds(ctx context.Context, login *chatpb.LoginToServerBasicInfo) (*engine.Ending, error) {
-	switch _, status := s.accounts.Check(ctx, login); status {
-	case chatpb.ReturnStatus_SUCCESS, chatpb.ReturnStatus_LOGIN_TOKEN_EXPIRED:
-		return nil, nil
-	case chatpb.ReturnStatus_DATABASE_DOWN:
-		return nil, errUnknownSession
-	default:
-		why := withStatus(status)
-		return &why, nil
-	}
 }
 
 // read is the stream's one reader. It starts a Read when the engine allows it,

@@ -1,8 +1,10 @@
 package conformance
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"regexp"
 	"testing"
 
@@ -11,22 +13,56 @@ import (
 
 	"github.com/chatstream/chatstream/store"
 	"github.com/chatstream/chatstream/store/embedded"
+	"github.com/chatstream/chatstream/store/mongo"
+	"github.com/chatstream/chatstream/store/mongo/mongotest"
 )
 
-// IgnoreCurrent is for the goroutines of ants' default pool, which exist from its
-// import on.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+// mongod is the replica set that the tests share.
+var mongod mongotest.Shared
+
+func TestMain(m *testing.M) {
+	before := goleak.IgnoreCurrent() // the goroutines of ants' default pool exist from its import on
+	code := m.Run()
+	mongod.Stop()
+	if err := goleak.Find(before); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
 func TestEmbeddedStore(t *testing.T) {
 	Run(t, func(t *testing.T) store.Store {
 		st, err := embedded.Open(embedded.Config{
-			Dir: "data", FS: vfs.NewMem(), CacheBytes: 1 << 20, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Dir: "data", FS: vfs.NewMem(), CacheBytes: 1 << 20, Logger: quiet,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return st
 	})
+}
+
+func TestMongoStore(t *testing.T) {
+	Run(t, func(t *testing.T) store.Store { return openMongo(t, mongotest.Database()) })
+}
+
+func TestServersOnOneMongoDatabase(t *testing.T) {
+	RunCluster(t, func(t *testing.T) func(*testing.T) store.Store {
+		database := mongotest.Database()
+		return func(t *testing.T) store.Store { return openMongo(t, database) }
+	})
+}
+
+func openMongo(t *testing.T, database string) store.Store {
+	t.Helper()
+	st, err := mongo.Open(t.Context(), mongo.Config{URI: mongod.URI(t), Database: database, Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
 }
 
 // TestContents: the tree has rules for every section of the specification that

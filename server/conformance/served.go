@@ -87,7 +87,7 @@ func serveOn(t *testing.T, st *tapped, change ...func(*server.Config)) *served {
 	for _, f := range change {
 		f(&cfg)
 	}
-	s, err := server.New(t.Context(), st, cfg)
+	s, err := server.New(t.Context(), st.asShared(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,17 @@ func tap(s store.Store) *tapped {
 	return &tapped{Store: s, acked: map[string]uint64{}, watches: map[*map[string]uint64]any{}}
 }
 
+// asShared is s, as a store.Shared if what it taps is one.
+func (s *tapped) asShared() store.Store {
+	if shared, ok := s.Store.(store.Shared); ok {
+		return struct {
+			*tapped
+			store.Shared
+		}{s, shared}
+	}
+	return s
+}
+
 // errOdd is a failure that means nothing to anybody.
 var errOdd = errors.New("a failure that nobody knows")
 
