@@ -86,6 +86,12 @@ func ours(tb testing.TB, dir string, flags ...string) server {
 		"--argon2-time=1", "--argon2-memory=64", "--max-streams=1000"}, flags...)...)
 }
 
+// oursOn starts one of our servers on a database.
+func oursOn(tb testing.TB, uri, database string) server {
+	tb.Helper()
+	return ours(tb, "", "--mongodb="+uri, "--database="+database)
+}
+
 // bare starts the reference.
 func bare(tb testing.TB, flags ...string) server {
 	tb.Helper()

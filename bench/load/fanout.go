@@ -68,6 +68,17 @@ func (f *Fanout) send(size int) sending {
 	}
 }
 
+// SendBy has what is said go to another server on the same store from now on.
+func (f *Fanout) SendBy(t Target) error {
+	conns, err := t.connections(1)
+	if err != nil {
+		return err
+	}
+	f.also = append(f.also, &Crowd{target: t, conns: conns, meter: newMeter(), end: func() {}})
+	f.sender.use(conns.of(0))
+	return nil
+}
+
 // AddDeaf adds n members, each with a stream on a connection of its own that is
 // never read: a client that hangs.
 func (f *Fanout) AddDeaf(ctx context.Context, n int) error {
