@@ -25,7 +25,8 @@ type feed struct {
 	// token is behind what was shown last. Nil: the stream begins behind start.
 	token bson.Raw
 	start bson.Timestamp
-	// attempt counts the streams that have failed one after the other.
+	// attempt counts the streams, and the attempts to open one, that have failed one
+	// after the other.
 	attempt int
 	storm   storm
 }
@@ -36,8 +37,11 @@ const (
 	awaited = time.Second
 	// streamBatch is how many events come at a time.
 	streamBatch = 1000
+	// steady is how long a stream has to last for the one after it to be opened at
+	// once.
+	steady = time.Second
 	// opening bounds the opening of a stream.
-	opening = 15 * time.Second
+	opening = 5 * time.Second
 )
 
 var (
@@ -132,7 +136,7 @@ func (f *feed) run(ctx context.Context, c *stream) {
 			f.s.fail(err)
 			return
 		}
-		if time.Since(c.opened) > time.Second {
+		if f.attempt++; time.Since(c.opened) > steady {
 			f.attempt = 0
 		}
 		f.s.log.Warn("the change stream has ended; it is opened again", "error", f.s.secrets.told(err))
@@ -203,7 +207,7 @@ func (f *feed) reopen(ctx context.Context, err error) *stream {
 	var gap *gapError
 	lost := errors.As(err, &gap)
 	for ; ; f.attempt++ {
-		if f.attempt > 0 || errors.Is(err, errStorm) {
+		if f.attempt > 0 {
 			select {
 			case <-ctx.Done():
 				return nil

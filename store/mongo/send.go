@@ -40,6 +40,7 @@ func (s *Store) sendShared(turns []*turn) {
 		documents = append(documents, t.documents()...)
 	}
 	alone := len(turns) == 1
+	s.commands.Add(1)
 	began := time.Now()
 	err := s.causally(s.life, func(ctx context.Context) error {
 		_, err := s.events.InsertMany(ctx, documents, options.InsertMany().SetOrdered(alone))
