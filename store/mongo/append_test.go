@@ -214,6 +214,99 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
+// Without a majority nothing is acknowledged, shown or read, though the primary has
+// it; when the majority is back, it is there once.
+func TestNoMajority(t *testing.T) {
+	t.Parallel()
+	set := own(t, mongotest.Options{Members: 3})
+	s := closing(t, open(t, Config{URI: set.URI(), Logger: quiet, heartbeat: 500 * time.Millisecond, Timeout: 2 * time.Second}))
+	ctx := bounded(t)
+	r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
+	r.Create(t, storetest.Account(0))
+	w := watch(ctx, t, s, r.ID)
+	primary, err := set.Primary(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		if n != primary {
+			if err := set.Freeze(n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c := postOf(r)
+	if done, err := s.Append(ctx, r.ID, storetest.OpOf(c)); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %+v, %v; want %v", done, err, store.ErrUnavailable)
+	}
+	if state, err := s.State(ctx, r.ID); err != nil || state.Seq != 2 {
+		t.Errorf("the state is of event %d, %v; want 2", state.Seq, err)
+	}
+	w.mu.Lock()
+	if len(w.events) > 0 {
+		t.Errorf("shown are %+v, which no majority has", w.events)
+	}
+	w.mu.Unlock()
+	for n := range 3 {
+		if err := set.Thaw(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := post(ctx, s, r.ID, c)
+	if err != nil || len(done.Events) != 1 || done.Events[0].Seq != 3 {
+		t.Errorf("afterwards: got %+v, %v; want event 3", done, err)
+	}
+	log := storetest.CheckRoom(ctx, t, s, r.ID)
+	if got := w.until(ctx, t, len(log)-2); !slices.EqualFunc(got, log[2:], storetest.Equal) {
+		t.Errorf("shown are %+v, the log is %+v", got, log)
+	}
+}
+
+// Close carries out what was accepted, and answers it.
+func TestCloseAnswersAll(t *testing.T) {
+	t.Parallel()
+	cfg := inTest(t)
+	s := open(t, cfg)
+	for i := range 4 {
+		(&storetest.Room{Store: s, ID: storetest.RoomID(i)}).Create(t, storetest.Account(0))
+	}
+	ctx := bounded(t)
+	var wg sync.WaitGroup
+	var stored, refused atomic.Int32
+	begun := make(chan struct{}, 100)
+	for i := range 100 {
+		wg.Go(func() {
+			begun <- struct{}{}
+			_, err := s.Append(ctx, storetest.RoomID(i%4), storetest.OpOf(room.Post{
+				UUID: storetest.UUID(i, 1), Sender: storetest.Account(0), Kind: room.KindText, Body: storetest.Text("x"),
+			}))
+			switch {
+			case err == nil:
+				stored.Add(1)
+			case errors.Is(err, store.ErrClosed) && !errors.Is(err, store.ErrUnavailable):
+				refused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	for range 50 {
+		<-begun
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	s = closing(t, open(t, cfg))
+	n := 0
+	for i := range 4 {
+		n += len(storetest.CheckRoom(ctx, t, s, storetest.RoomID(i))) - 2
+	}
+	if n != int(stored.Load()) || n+int(refused.Load()) != 100 {
+		t.Errorf("%d messages are there; %d were acknowledged, %d refused", n, stored.Load(), refused.Load())
+	}
+}
+
 // Two stores, as two servers have them, write to the same rooms at once: whoever
 // is acknowledged is in the log, once, and both show all of it in order.
 func TestTwoStoresOneRoom(t *testing.T) {

@@ -168,7 +168,10 @@ func (f *feed) follow(c *stream) error {
 			}
 			e, err := got.Event.record()
 			if err != nil {
-				return err
+				// It was not written by a store. If it stands in an event's place, the
+				// next one of that room will show that one is missing.
+				f.s.log.Error("the change stream brought what is no event; it is passed over", "error", err)
+				continue
 			}
 			records, last = append(records, e), got.ClusterTime
 		}

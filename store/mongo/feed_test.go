@@ -391,6 +391,25 @@ func TestCollectionDropped(t *testing.T) {
 	}
 }
 
+// What somebody else has put into the collection stops nothing.
+func TestStreamBringsWhatIsNoEvent(t *testing.T) {
+	t.Parallel()
+	s := closing(t, open(t, inTest(t)))
+	ctx := bounded(t)
+	r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
+	w := watch(ctx, t, s, r.ID)
+	_, err := s.events.InsertOne(ctx, bson.D{
+		{Key: "_id", Value: "nonsense"}, {Key: "r", Value: "none"}, {Key: "s", Value: 1}, {Key: "t", Value: 1}, {Key: "k", Value: 1}, {Key: "u", Value: ""},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Create(t, storetest.Account(0))
+	if got := w.until(ctx, t, 2); w.lost > 0 || !slices.EqualFunc(got, storetest.CheckRoom(ctx, t, s, r.ID), storetest.Equal) {
+		t.Errorf("shown are %+v", got)
+	}
+}
+
 // A primary that resigns, again and again, under load: nothing acknowledged is
 // lost or doubled, each uuid sent is stored once, and both servers show all of it
 // in order without being told that history is lost.
