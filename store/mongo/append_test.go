@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -150,7 +152,11 @@ func TestUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer set.Stop()
-	s := closing(t, open(t, Config{URI: set.URI(), Logger: quiet, Timeout: time.Second, silence: 1500 * time.Millisecond, heartbeat: 500 * time.Millisecond}))
+	var notes lockedBuffer
+	s := closing(t, open(t, Config{
+		URI: set.URI(), Logger: slog.New(slog.NewTextHandler(&notes, nil)), Timeout: time.Second,
+		silence: 1500 * time.Millisecond, heartbeat: 500 * time.Millisecond,
+	}))
 	r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
 	r.Create(t, storetest.Account(0))
 	pos, err := s.Now(t.Context())
@@ -182,6 +188,9 @@ func TestUnavailable(t *testing.T) {
 	if state, err := s.State(t.Context(), r.ID); err != nil || state.Seq != 2 {
 		t.Errorf("State: got %d, %v; want 2", state.Seq, err)
 	}
+	for !strings.Contains(notes.String(), errSilent.Error()) && time.Since(began) < time.Minute {
+		time.Sleep(20 * time.Millisecond) // a frozen database leaves the stream waiting for ever
+	}
 	if err := set.Thaw(0); err != nil {
 		t.Fatal(err)
 	}
@@ -198,6 +207,9 @@ func TestUnavailable(t *testing.T) {
 	log := storetest.CheckRoom(ctx, t, s, r.ID)
 	if n := slices.IndexFunc(log, func(e room.Event) bool { return e.UUID == c.UUID }); n < 0 || !storetest.Equal(log[n], done.Events[0]) {
 		t.Errorf("what was answered is %+v; the log is %+v", done.Events[0], log)
+	}
+	if !strings.Contains(notes.String(), errSilent.Error()) {
+		t.Error("nobody has noticed that the change stream was silent")
 	}
 	// The watch, which lived through it, shows all of it.
 	var shown []room.Event

@@ -54,6 +54,8 @@ func watch(ctx context.Context, t *testing.T, s *Store, rooms ...string) *watchi
 			if e.Seq > seen[e.Room] {
 				seen[e.Room] = e.Seq
 				w.events = append(w.events, e)
+			} else if w.lost == 0 {
+				t.Errorf("S5: event %d of room %s is shown after %d", e.Seq, e.Room, seen[e.Room])
 			}
 		}
 		w.mu.Unlock()
@@ -120,22 +122,26 @@ func bounded(t *testing.T) context.Context {
 	return ctx
 }
 
-// streamCursor finds the cursor of the one change stream on the database, which
-// must be in use by a getMore, or must not.
-func streamCursor(ctx context.Context, t *testing.T, db *driver.Database, idle bool) int64 {
+// killStreams kills the cursors of all change streams on the database, of which
+// there are n, while they are in use by a getMore, or while they are not.
+func killStreams(ctx context.Context, t *testing.T, db *driver.Database, n int, idle bool) {
 	t.Helper()
-	for ctx.Err() == nil {
+	kind := "op"
+	if idle {
+		kind = "idleCursor"
+	}
+	var cursors bson.A
+	for len(cursors) != n {
 		found, err := db.Client().Database("admin").Aggregate(ctx, driver.Pipeline{
 			{{Key: "$currentOp", Value: bson.D{{Key: "allUsers", Value: true}, {Key: "idleCursors", Value: true}}}},
 			{{Key: "$match", Value: bson.D{
-				{Key: "ns", Value: db.Name() + "." + eventsName}, {Key: "cursor.tailable", Value: true},
+				{Key: "type", Value: kind}, {Key: "ns", Value: db.Name() + "." + eventsName}, {Key: "cursor.tailable", Value: true},
 			}}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var ops []struct {
-			Type   string `bson:"type"`
 			Cursor struct {
 				ID int64 `bson:"cursorId"`
 			} `bson:"cursor"`
@@ -143,65 +149,73 @@ func streamCursor(ctx context.Context, t *testing.T, db *driver.Database, idle b
 		if err := found.All(ctx, &ops); err != nil {
 			t.Fatal(err)
 		}
+		cursors = nil
 		for _, op := range ops {
-			if (op.Type == "idleCursor") == idle {
-				return op.Cursor.ID
-			}
+			cursors = append(cursors, op.Cursor.ID)
 		}
 	}
-	t.Fatal("no cursor of the change stream")
-	return 0
+	kill := bson.D{{Key: "killCursors", Value: eventsName}, {Key: "cursors", Value: cursors}}
+	if err := db.RunCommand(ctx, kill).Err(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A change stream whose cursor is killed, while the database waits for events or
-// between, goes on behind what was shown last.
+// between, goes on behind what was shown last: it shows nothing twice.
 func TestCursorKilled(t *testing.T) {
 	t.Parallel()
-	for name, between := range map[string]bool{"during a getMore": false, "between": true} {
-		t.Run(name, func(t *testing.T) {
-			cfg := inTest(t)
-			var log lockedBuffer
-			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-			s := closing(t, open(t, cfg))
-			ctx := bounded(t)
-			id := storetest.RoomID(0)
-			w := watch(ctx, t, s, id)
-			r := &storetest.Room{Store: s, ID: id}
-			last := r.Create(t, storetest.Account(0))[1]
-			w.until(ctx, t, 2)
-			db := database(t, cfg)
-			var killed int64
-			func() {
-				if between {
-					s.mu.Lock() // the feed cannot show what comes next, nor ask for more
-					defer s.mu.Unlock()
-					e := logOf(id, 3, 7)[2]
-					e.UUID = storetest.UUID(1<<20, 0)
-					e.Time = last.Time + 1
-					if _, err := s.events.InsertOne(ctx, e.document()); err != nil {
-						t.Fatal(err)
-					}
-				}
-				killed = streamCursor(ctx, t, db, between)
-				kill := bson.D{{Key: "killCursors", Value: eventsName}, {Key: "cursors", Value: bson.A{killed}}}
-				if err := db.RunCommand(ctx, kill).Err(); err != nil {
-					t.Fatal(err)
-				}
-			}()
-			for i := range 5 {
-				r.Post(t, storetest.Account(0), fmt.Sprint(i))
+	t.Run("during a getMore", func(t *testing.T) {
+		cfg := inTest(t)
+		var log lockedBuffer
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		s, other := closing(t, open(t, cfg)), closing(t, open(t, cfg))
+		ctx := bounded(t)
+		w := watch(ctx, t, s, storetest.RoomID(0))
+		r := &storetest.Room{Store: other, ID: storetest.RoomID(0)}
+		r.Create(t, storetest.Account(0))
+		w.until(ctx, t, 2)
+		killStreams(ctx, t, database(t, cfg), 2, false)
+		showsAll(ctx, t, w, r)
+		if !strings.Contains(log.String(), "change stream has ended") {
+			t.Errorf("the cursors were killed, but no stream has ended:\n%s", log.String())
+		}
+	})
+	t.Run("between", func(t *testing.T) {
+		cfg := inTest(t)
+		s := closing(t, open(t, cfg))
+		ctx := bounded(t)
+		w := watch(ctx, t, s, storetest.RoomID(0))
+		r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
+		last := r.Create(t, storetest.Account(0))[1]
+		w.until(ctx, t, 2)
+		func() {
+			s.mu.Lock() // the feed cannot show what comes next, nor ask for more
+			defer s.mu.Unlock()
+			e := logOf(r.ID, 3, 7)[2]
+			e.UUID, e.Time = storetest.UUID(1<<20, 0), last.Time+1
+			if _, err := s.events.InsertOne(ctx, e.document()); err != nil {
+				t.Fatal(err)
 			}
-			all := storetest.CheckRoom(ctx, t, s, id)
-			if got := w.until(ctx, t, len(all)); !slices.EqualFunc(got, all, storetest.Equal) {
-				t.Errorf("shown are %d events, in another way than the log of %d", len(got), len(all))
-			}
-			if w.lost != 0 {
-				t.Error("watchers were told that history is lost")
-			}
-			if !between && !strings.Contains(log.String(), "change stream has ended") {
-				t.Errorf("cursor %d was killed, but the stream has not ended:\n%s", killed, log.String())
-			}
-		})
+			killStreams(ctx, t, database(t, cfg), 1, true)
+		}()
+		showsAll(ctx, t, w, r)
+	})
+}
+
+// showsAll posts a few messages and wants w to be shown the whole log.
+func showsAll(ctx context.Context, t *testing.T, w *watching, r *storetest.Room) {
+	t.Helper()
+	for i := range 5 {
+		r.Post(t, storetest.Account(0), fmt.Sprint(i))
+	}
+	log := storetest.CheckRoom(ctx, t, r.Store, r.ID)
+	if got := w.until(ctx, t, len(log)); !slices.EqualFunc(got, log, storetest.Equal) {
+		t.Errorf("shown are %d events, in another way than the log of %d", len(got), len(log))
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost != 0 {
+		t.Error("watchers were told that history is lost")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/chatstream/chatstream/engine/room"
@@ -180,6 +181,44 @@ func TestStreamWhileReading(t *testing.T) {
 	bring(t, s, all[4:]...)
 	if len(r.parked) != maxParked || !r.overflow {
 		t.Errorf("%d events are parked, overflow %v; want %d at most", len(r.parked), r.overflow, maxParked)
+	}
+}
+
+// A room that is read while the stream goes on has what either brought, and is live.
+func TestRoomIsReadWhileStreamed(t *testing.T) {
+	t.Parallel()
+	s := closing(t, open(t, inTest(t)))
+	ctx := bounded(t)
+	all := logOf(storetest.RoomID(0), maxParked+20, 2)
+	for name, tt := range map[string]struct{ there, brought int }{
+		"more than was read": {2, 5}, "less than was read": {5, 3}, "too much to keep": {maxParked + 20, maxParked + 20},
+	} {
+		id := storetest.RoomID(tt.there)
+		log := slices.Clone(all)
+		documents := make([]any, tt.there)
+		for i := range log {
+			log[i].Room = id
+			if i < tt.there {
+				documents[i] = log[i].document()
+			}
+		}
+		l := &load{done: make(chan struct{})}
+		s.mu.Lock()
+		r := s.table.get(id)
+		r.users++
+		r.loading = l
+		s.mu.Unlock()
+		bring(t, s, log[:tt.brought]...) // before the database's own stream does
+		if _, err := s.events.InsertMany(ctx, documents); err != nil {
+			t.Fatal(err)
+		}
+		s.load(r, l)
+		s.mu.Lock()
+		if want := uint64(max(tt.there, tt.brought)); l.err != nil || r.state.Seq != want || r.live != (r.streamed == want) || r.parked != nil || r.overflow {
+			t.Errorf("%s: %v, state of %d, want %d; live %v, streamed %d", name, l.err, r.state.Seq, want, r.live, r.streamed)
+		}
+		r.users--
+		s.mu.Unlock()
 	}
 }
 
