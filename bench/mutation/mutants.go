@@ -4,7 +4,7 @@ import "slices"
 
 // mutants is the whole list.
 func mutants() []mutant {
-	return slices.Concat(ofTransport, ofRooms, ofStreams, ofStore, ofRules, ofPool, ofAtomics)
+	return slices.Concat(ofTransport, ofRooms, ofStreams, ofStore, ofMongo, ofRules, ofPool, ofAtomics)
 }
 
 // equivalent is a change that makes no difference, so that no test can notice it.

@@ -23,9 +23,9 @@ func (s *Store) CreateAccount(ctx context.Context, a store.Account) error {
 	what := "create account " + a.ID
 	switch {
 	case !room.ValidOID(a.ID) || strings.ToLower(a.ID) != a.ID:
-		return fmt.Errorf("store: %s: %w id", what, errMalformed)
+		return fmt.Errorf("store: %s: %w id", what, store.ErrMalformed)
 	case a.Name == "" || len(a.Name) > maxName:
-		return fmt.Errorf("store: %s: %w name of %d bytes", what, errMalformed, len(a.Name))
+		return fmt.Errorf("store: %s: %w name of %d bytes", what, store.ErrMalformed, len(a.Name))
 	}
 	a = copyAccount(a) // the caller keeps its slices
 	return s.submit(ctx, what, func(g *group) error {

@@ -2,31 +2,23 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/chatstream/chatstream/engine/room"
-	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/store"
 )
-
-// errMalformed: what the caller gave could not be kept. It is a mistake in the
-// program, not something a client can bring about.
-var errMalformed = errors.New("malformed")
 
 // Append implements store.Log. Decide runs on the committer, with everybody's
 // next message behind it: it must be quick.
 func (s *Store) Append(ctx context.Context, roomID string, op store.Op) (store.Appended, error) {
 	what := "append to room " + roomID
-	if err := checkOp(roomID, &op); err != nil {
+	if err := op.Check(roomID); err != nil {
 		return store.Appended{}, fmt.Errorf("store: %s: %w", what, err)
 	}
 	// Hashed here and not by the committer, of which there is only one.
 	var mark fingerprint
 	if op.UUID != "" {
-		mark = fingerprintOf(&op)
+		mark = fingerprint(op.Fingerprint())
 	}
 	var done store.Appended
 	err := s.submit(ctx, what, func(g *group) error {
@@ -68,57 +60,19 @@ func (s *Store) Append(ctx context.Context, roomID string, op store.Op) (store.A
 	return done, nil
 }
 
-func checkOp(roomID string, op *store.Op) error {
-	switch {
-	case !storableRoom(roomID):
-		return fmt.Errorf("%w room id", errMalformed)
-	case op.UUID != "" && !room.ValidUUID(op.UUID):
-		return fmt.Errorf("%w uuid %q", errMalformed, op.UUID)
-	case op.Decide == nil:
-		return fmt.Errorf("%w op: nothing to decide", errMalformed)
-	}
-	return nil
-}
-
 // check says whether all of drafts can be stored; none is when one cannot.
 func (g *group) check(roomID string, op *store.Op, drafts []room.Draft) error {
-	if op.UUID != "" {
-		// Otherwise the uuid would not lead to the event, and the command would
-		// be carried out again when it is repeated.
-		if d := &drafts[0]; d.UUID != op.UUID || d.Sender != op.Sender || d.Kind != op.Kind {
-			return fmt.Errorf("%w draft: not of the op's uuid, sender and kind", errMalformed)
-		}
-	}
-	if op.Viewed != 0 && !storableAccount(op.Sender) {
-		return fmt.Errorf("%w sender %q", errMalformed, op.Sender)
+	if err := op.CheckDrafts(drafts); err != nil {
+		return err
 	}
 	for i := range drafts {
-		d := &drafts[i]
-		switch {
-		case len(d.Body) > store.MaxEventBytes:
-			return fmt.Errorf("%d bytes: %w", len(d.Body), store.ErrTooLarge)
-		case !room.ValidUUID(d.UUID):
-			return fmt.Errorf("%w uuid %q of a draft", errMalformed, d.UUID)
-		case !storableAccount(d.Sender):
-			return fmt.Errorf("%w sender %q of a draft", errMalformed, d.Sender)
-		case (d.Action == room.None) != (d.Target == ""), d.Target != "" && !storableAccount(d.Target):
-			return fmt.Errorf("%w target %q of a draft", errMalformed, d.Target)
-		}
-		if err := proto.Unmarshal(d.Body, new(chatpb.MessageSpecifics)); err != nil {
-			return fmt.Errorf("%w body of a draft: %w", errMalformed, err)
-		}
-		for j := range i {
-			if drafts[j].UUID == d.UUID {
-				return fmt.Errorf("%s: %w", d.UUID, store.ErrUUIDTaken)
-			}
-		}
 		if i == 0 && op.UUID != "" {
 			continue // looked up already
 		}
-		if _, known, err := g.event(roomID, d.UUID); err != nil {
+		if _, known, err := g.event(roomID, drafts[i].UUID); err != nil {
 			return err
 		} else if known {
-			return fmt.Errorf("%s: %w", d.UUID, store.ErrUUIDTaken)
+			return fmt.Errorf("%s: %w", drafts[i].UUID, store.ErrUUIDTaken)
 		}
 	}
 	return nil
@@ -141,8 +95,8 @@ func (g *group) append(
 		for _, account := range [...]string{d.Target, before.Admin, state.Admin} {
 			was, _ := before.Member(account)
 			if is, ok := state.Member(account); ok && is != was {
-				if !storableAccount(account) {
-					return nil, fmt.Errorf("%w member %q", errMalformed, account)
+				if !store.StorableAccount(account) {
+					return nil, fmt.Errorf("%w member %q", store.ErrMalformed, account)
 				}
 				changed = append(changed, account)
 			}

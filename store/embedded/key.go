@@ -3,7 +3,7 @@ package embedded
 import (
 	"encoding/binary"
 
-	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/store"
 )
 
 // What keys begin with; doc.go has the whole picture.
@@ -20,11 +20,11 @@ const (
 )
 
 // maxPart is the longest text that may stand before another in a key.
-const maxPart = 255
+const maxPart = store.MaxAccountBytes
 
 // scope begins every key of kind that belongs to owner, and no other key: the
 // length in front keeps owners apart of which one is a prefix of the other.
-// The owner has at most maxPart bytes; check keeps longer ones out.
+// The owner has at most maxPart bytes; store.Op.CheckDrafts keeps longer ones out.
 func scope(kind byte, owner string) []byte {
 	k := make([]byte, 0, 2+len(owner)+40)
 	k = append(k, kind, byte(len(owner)))
@@ -59,8 +59,3 @@ func after(prefix []byte) []byte {
 	}
 	return nil
 }
-
-// storable reports whether a room or an account can have keys at all. What
-// cannot is not an error to look for: it is not there.
-func storableRoom(id string) bool    { return room.ValidID(id) }
-func storableAccount(id string) bool { return id != "" && len(id) <= maxPart }

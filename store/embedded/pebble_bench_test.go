@@ -43,7 +43,7 @@ func (s *rawStore) commitLoop() {
 	// The values of the projections, of the sizes they have.
 	header := encodeHeader(&room.Header{Name: "name", Password: "password", Created: 1 << 40, Seq: 1 << 20, Time: 1 << 40, Admin: storetest.Account(0)})
 	seen := encodeSeen(store.Seen{Activity: 1 << 40})
-	mark := make([]byte, fingerprintBytes)
+	mark := make([]byte, store.FingerprintBytes)
 	seq := uint64(1 << 20)
 	for first := range s.queue {
 		batch := s.db.NewBatch()

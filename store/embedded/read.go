@@ -18,7 +18,7 @@ func (s *Store) State(ctx context.Context, roomID string) (room.State, error) {
 	if state, ok := s.states.cached(roomID); ok {
 		return state, nil
 	}
-	if !storableRoom(roomID) {
+	if !store.StorableRoom(roomID) {
 		return room.State{}, nil
 	}
 	state, err := s.states.get(ctx, roomID, func() (room.State, error) {
@@ -42,7 +42,7 @@ func (s *Store) Events(ctx context.Context, roomID string, after uint64, page st
 		return nil, fmt.Errorf("store: events of room %s: %w", roomID, err)
 	}
 	defer v.release()
-	if !storableRoom(roomID) || after+1 == 0 {
+	if !store.StorableRoom(roomID) || after+1 == 0 {
 		return nil, nil
 	}
 	var events []room.Event
@@ -72,7 +72,7 @@ func (s *Store) Event(ctx context.Context, roomID, uuid string) (room.Event, err
 			return room.Event{}, err
 		}
 		defer v.release()
-		if !storableRoom(roomID) {
+		if !store.StorableRoom(roomID) {
 			return room.Event{}, store.ErrNotFound
 		}
 		u, known, err := v.uuid(roomID, uuid)
@@ -99,7 +99,7 @@ func (s *Store) SeqAt(ctx context.Context, roomID string, t int64) (uint64, erro
 			return 0, err
 		}
 		defer v.release()
-		if !storableRoom(roomID) {
+		if !store.StorableRoom(roomID) {
 			return 0, nil
 		}
 		h, err := v.header(roomID)
@@ -134,7 +134,7 @@ func (s *Store) RoomsOf(ctx context.Context, account string) ([]string, error) {
 		return nil, fmt.Errorf("store: rooms of %s: %w", account, err)
 	}
 	defer v.release()
-	if !storableAccount(account) {
+	if !store.StorableAccount(account) {
 		return nil, nil
 	}
 	var rooms []string

@@ -1,8 +1,6 @@
 package embedded
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -139,23 +137,9 @@ func eventTime(b []byte) (int64, error) {
 	return int64(t), nil
 }
 
-// fingerprint recognises a command that comes again. It is empty for an event
-// that no client can repeat.
+// fingerprint is store.Op.Fingerprint. It is empty for an event that no client can
+// repeat.
 type fingerprint string
-
-const fingerprintBytes = 16
-
-// fingerprintOf is a hash, so that the index stays small whatever a body's size.
-func fingerprintOf(op *store.Op) fingerprint {
-	h := sha256.New()
-	b := make([]byte, 0, 2*binary.MaxVarintLen64+len(op.Sender))
-	b = binary.AppendUvarint(b, uint64(len(op.Sender)))
-	b = append(b, op.Sender...)
-	b = binary.AppendUvarint(b, uint64(op.Kind))
-	h.Write(b)
-	h.Write(op.Body)
-	return fingerprint(h.Sum(b[:0])[:fingerprintBytes])
-}
 
 type uuidRecord struct {
 	seq  uint64

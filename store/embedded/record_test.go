@@ -148,7 +148,7 @@ func TestRecordsOfFormat1(t *testing.T) {
 		"member":      {encodeMember(&member), "0a016e1014180120022803"},
 		"seen":        {encodeSeen(store.Seen{Activity: 1, Viewed: 2}), "08011002"},
 		"account":     {encodeAccount(&account), "0a016e120109180120022a2a0a017812200100000000000000000000000000000000000000000000000000000000000000" + "1a01022003"},
-		"fingerprint": {[]byte(fingerprintOf(&op)), "de38b5d628a0050395240e41f7c422c2"},
+		"fingerprint": {op.Fingerprint(), "de38b5d628a0050395240e41f7c422c2"},
 	} {
 		if got := hex.EncodeToString(tt.got); got != tt.want {
 			t.Errorf("%s is written as %s, was %s", name, got, tt.want)
@@ -163,9 +163,9 @@ func TestFingerprint(t *testing.T) {
 	}
 	marks := make(map[fingerprint]int)
 	for i := range ops {
-		mark := fingerprintOf(&ops[i])
-		if len(mark) != fingerprintBytes {
-			t.Errorf("%d bytes, want %d", len(mark), fingerprintBytes)
+		mark := fingerprint(ops[i].Fingerprint())
+		if len(mark) != store.FingerprintBytes {
+			t.Errorf("%d bytes, want %d", len(mark), store.FingerprintBytes)
 		}
 		if j, ok := marks[mark]; ok {
 			t.Errorf("%+v and %+v have the same fingerprint", ops[i], ops[j])

@@ -15,7 +15,7 @@ func (s *Store) Seen(ctx context.Context, roomID string) (map[string]store.Seen,
 	}
 	defer v.release()
 	all := make(map[string]store.Seen)
-	if !storableRoom(roomID) {
+	if !store.StorableRoom(roomID) {
 		return all, nil
 	}
 	prefix := scope(keySeen, roomID)
@@ -40,7 +40,7 @@ func (s *Store) SeenBy(ctx context.Context, roomID, account string) (store.Seen,
 		return store.Seen{}, fmt.Errorf("store: when %s was seen in room %s: %w", account, roomID, err)
 	}
 	defer v.release()
-	if !storableRoom(roomID) || !storableAccount(account) {
+	if !store.StorableRoom(roomID) || !store.StorableAccount(account) {
 		return store.Seen{}, nil
 	}
 	seen, err := v.seen(seenBy{roomID, account})
@@ -54,8 +54,8 @@ func (s *Store) SeenBy(ctx context.Context, roomID, account string) (store.Seen,
 // brought before the committer.
 func (s *Store) RaiseViewed(ctx context.Context, account string, viewed map[string]int64) error {
 	what := "raise what " + account + " has viewed"
-	if !storableAccount(account) {
-		return fmt.Errorf("store: %s: %w account", what, errMalformed)
+	if !store.StorableAccount(account) {
+		return fmt.Errorf("store: %s: %w account", what, store.ErrMalformed)
 	}
 	v, err := s.view(ctx)
 	if err != nil {
@@ -65,8 +65,8 @@ func (s *Store) RaiseViewed(ctx context.Context, account string, viewed map[stri
 	err = func() error {
 		defer v.release()
 		for roomID, t := range viewed {
-			if !storableRoom(roomID) {
-				return fmt.Errorf("%w room id %q", errMalformed, roomID)
+			if !store.StorableRoom(roomID) {
+				return fmt.Errorf("%w room id %q", store.ErrMalformed, roomID)
 			}
 			by := seenBy{roomID, account}
 			if was, err := v.seen(by); err != nil {

@@ -2,102 +2,90 @@ package mongo
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/chatstream/chatstream/bench/measure"
 	"github.com/chatstream/chatstream/engine/room"
-	"github.com/chatstream/chatstream/store/mongo/mongotest"
 	"github.com/chatstream/chatstream/store/storetest"
 )
 
-// BenchmarkAppendAgainstInserts shows how many messages a second 64 senders store, each in a room of its own and each
-// waiting for its acknowledgement, beside 64 goroutines that insert documents of the same size, with the same indexes and
-// the same write concern, one at a time each. One committer for all is what makes ours faster.
-func BenchmarkAppendAgainstInserts(b *testing.B) {
-	for _, members := range []int{1, 3} {
-		b.Run(fmt.Sprint("members=", members), func(b *testing.B) {
-			set, err := mongotest.Start(mongotest.Mongod(b), mongotest.Options{Members: members})
-			if err != nil {
-				b.Fatal(err)
+// BenchmarkAppend: clients that each send one message after another, to rooms of
+// their own or to one. bare is the driver's InsertOne of the same documents, which
+// is what there would be without a committer.
+func BenchmarkAppend(b *testing.B) {
+	for _, clients := range []int{1, 64} {
+		for _, rooms := range []int{1, 64} {
+			if rooms > clients {
+				continue
 			}
-			b.Cleanup(set.Stop)
-			againstInserts(b, set.URI())
-		})
-	}
-}
-
-func againstInserts(b *testing.B, uri string) {
-	const senders, each = 64, 40
-	s, err := Open(b.Context(), Config{URI: uri, Database: mongotest.Database(), Logger: quiet})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = s.Close() })
-	for i := range senders {
-		_, err := s.Append(b.Context(), storetest.RoomID(i), storetest.OpOf(room.Create{
-			Name: "n", Password: "p", Creator: storetest.Account(i), CreatorName: "ada", CapUUID: storetest.UUID(i, 0), JoinUUID: storetest.UUID(i, 1),
-		}))
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	body := storetest.Text(strings.Repeat("a message ", 29))
-	var uuids atomic.Int64
-	uuid := func() string { return storetest.UUID(1<<25, int(uuids.Add(1))) }
-	ours := func() time.Duration {
-		return atOnce(b, senders, func(i int) error {
-			for range each {
-				_, err := s.Append(b.Context(), storetest.RoomID(i), storetest.OpOf(room.Post{
-					UUID: uuid(), Sender: storetest.Account(i), Kind: room.KindText, Body: body,
-				}))
-				if err != nil {
-					return err
+			b.Run(fmt.Sprintf("clients=%d/rooms=%d", clients, rooms), func(b *testing.B) {
+				s := open(b, Config{URI: mongod.URI(b), Database: inTest(b).Database, Logger: quiet})
+				defer func() {
+					if err := s.Close(); err != nil {
+						b.Error(err)
+					}
+				}()
+				for i := range rooms {
+					(&storetest.Room{Store: s, ID: storetest.RoomID(i)}).Create(b, storetest.Account(0))
 				}
-			}
-			return nil
-		})
-	}
-	bare := s.database.Collection("inserts")
-	if _, err := bare.Indexes().CreateMany(b.Context(), collections()[eventsName].indexes); err != nil {
-		b.Fatal(err)
-	}
-	var seq atomic.Int64
-	reference := func() time.Duration {
-		return atOnce(b, senders, func(i int) error {
-			for range each {
-				n, id := seq.Add(1), uuid()
-				_, err := bare.InsertOne(b.Context(), eventDocument{
-					ID: eventID(storetest.RoomID(i), id), Room: storetest.RoomID(i), Seq: n, Time: n, Kind: int32(room.KindText),
-					Sender: storetest.Account(i), Body: body, Author: author{}, Mark: make([]byte, 16),
+				body := storetest.Text(fmt.Sprintf("%0200d", 0))
+				before := s.commands.Load()
+				closedLoop(b, clients, func(c, n int) error {
+					_, err := s.Append(b.Context(), storetest.RoomID(c%rooms), storetest.OpOf(room.Post{
+						UUID: storetest.UUID(n, 1), Sender: storetest.Account(0), Kind: room.KindText, Body: body,
+					}))
+					return err
 				})
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	var p measure.Pairs
-	p.Loop(b, ours, reference)
-	p.ReportRates(b, senders*each, "appends")
-}
-
-// atOnce is how long it takes that all have done it.
-func atOnce(b *testing.B, n int, do func(i int) error) time.Duration {
-	b.Helper()
-	return measure.Time(func() {
-		var all sync.WaitGroup
-		for i := range n {
-			all.Go(func() {
-				if err := do(i); err != nil {
-					b.Error(err)
-				}
+				b.ReportMetric(float64(b.N)/float64(s.commands.Load()-before), "msg/command")
 			})
 		}
-		all.Wait()
+	}
+	b.Run("clients=64/bare", func(b *testing.B) {
+		s := open(b, Config{URI: mongod.URI(b), Database: inTest(b).Database, Logger: quiet})
+		defer func() {
+			if err := s.Close(); err != nil {
+				b.Error(err)
+			}
+		}()
+		body := storetest.Text(fmt.Sprintf("%0200d", 0))
+		closedLoop(b, 64, func(c, n int) error {
+			e := record{Event: room.Event{
+				Draft: room.Draft{UUID: storetest.UUID(n, 1), Sender: storetest.Account(0), Kind: room.KindText, Body: body},
+				Room:  storetest.RoomID(c), Seq: uint64(n) + 1, Time: int64(n),
+			}}
+			_, err := s.events.InsertOne(b.Context(), e.document())
+			return err
+		})
 	})
+}
+
+// closedLoop makes b.N calls by clients at a time, and reports how long one takes.
+func closedLoop(b *testing.B, clients int, call func(client, n int) error) {
+	b.ReportAllocs()
+	var next atomic.Int64
+	times := make([][]time.Duration, clients)
+	var wg sync.WaitGroup
+	b.ResetTimer()
+	for c := range clients {
+		wg.Go(func() {
+			for n := int(next.Add(1)); n <= b.N; n = int(next.Add(1)) {
+				began := time.Now()
+				if err := call(c, n); err != nil {
+					b.Error(err)
+					return
+				}
+				times[c] = append(times[c], time.Since(began))
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	all := slices.Concat(times...)
+	slices.Sort(all)
+	b.ReportMetric(float64(len(all))/b.Elapsed().Seconds(), "msg/s")
+	b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "p99-ms")
 }

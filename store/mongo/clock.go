@@ -15,7 +15,8 @@ import (
 type clock struct {
 	local func() time.Time
 	// ahead is how much the database's clock is ahead of local, in nanoseconds.
-	ahead atomic.Int64
+	ahead    atomic.Int64
+	compared atomic.Bool
 	// fixed: the clock was given, and is not corrected.
 	fixed bool
 }
@@ -23,6 +24,9 @@ type clock struct {
 const (
 	// clockSampled is how often the two clocks are compared.
 	clockSampled = 10 * time.Second
+	// clockPrecise is how long the database may take to tell its time, but for the
+	// first time.
+	clockPrecise = time.Second
 	// clockNoted is a difference that is worth a line of the log, clockRefused one
 	// with which the store does not open.
 	clockNoted   = 500 * time.Millisecond
@@ -38,10 +42,12 @@ func (c *clock) now() int64 {
 }
 
 // compare takes over what the primary's clock showed, between two moments of the
-// local one, and returns the difference.
+// local one, and returns the difference. It is as precise as those are close.
 func (c *clock) compare(before, after time.Time, primary time.Time) time.Duration {
 	ahead := primary.Sub(before.Add(after.Sub(before) / 2))
-	c.ahead.Store(int64(ahead))
+	if first := !c.compared.Swap(true); first || after.Sub(before) < clockPrecise {
+		c.ahead.Store(int64(ahead))
+	}
 	return ahead
 }
 

@@ -55,14 +55,11 @@ func (t *turn) documents() []any {
 // commitLoop is the committer. It ends when the store is closed and what was
 // accepted is done, or when the store has failed.
 func (s *Store) commitLoop() {
-	defer close(s.stopped)
-	for {
-		turns := s.nextTurns()
-		if turns == nil {
-			return
-		}
+	for turns := s.nextTurns(); turns != nil; turns = s.nextTurns() {
 		s.round(turns)
 	}
+	s.releaseAll() // who waits for the stream now waits for nothing
+	close(s.stopped)
 }
 
 // schedule puts the room on the committer's list; mu is held.

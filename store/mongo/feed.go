@@ -25,7 +25,8 @@ type feed struct {
 	// token is behind what was shown last. Nil: the stream begins behind start.
 	token bson.Raw
 	start bson.Timestamp
-	// attempt counts the streams that have failed one after the other.
+	// attempt counts the streams, and the attempts to open one, that have failed one
+	// after the other.
 	attempt int
 	storm   storm
 }
@@ -36,8 +37,11 @@ const (
 	awaited = time.Second
 	// streamBatch is how many events come at a time.
 	streamBatch = 1000
+	// steady is how long a stream has to last for the one after it to be opened at
+	// once.
+	steady = time.Second
 	// opening bounds the opening of a stream.
-	opening = 15 * time.Second
+	opening = 5 * time.Second
 )
 
 var (
@@ -126,7 +130,7 @@ func (f *feed) run(ctx context.Context, c *stream) {
 			f.s.fail(err)
 			return
 		}
-		if time.Since(c.opened) > time.Second {
+		if f.attempt++; time.Since(c.opened) > steady {
 			f.attempt = 0
 		}
 		f.s.log.Warn("the change stream has ended; it is opened again", "error", f.s.secrets.told(err))
@@ -156,7 +160,10 @@ func (f *feed) follow(c *stream) error {
 				continue // the database takes the beginning with it
 			}
 			if err := got.add(&change); err != nil {
-				return err
+				// It was not written by a store. If it stands in an event's place, the
+				// next one of that room will show that one is missing.
+				f.s.log.Error("the change stream brought what is no event; it is passed over", "error", err)
+				continue
 			}
 		}
 		silence.Reset(f.s.cfg.silence)
@@ -194,7 +201,7 @@ func (f *feed) reopen(ctx context.Context, err error) *stream {
 	var gap *gapError
 	lost := errors.As(err, &gap)
 	for ; ; f.attempt++ {
-		if f.attempt > 0 || errors.Is(err, errStorm) {
+		if f.attempt > 0 {
 			select {
 			case <-ctx.Done():
 				return nil

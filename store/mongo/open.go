@@ -21,6 +21,12 @@ type dialer interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
+// What the clients are called in the database's own log.
+const (
+	appName       = "chatstream"
+	streamAppName = "chatstream stream"
+)
+
 const (
 	selectTimeout    = 5 * time.Second
 	connectTimeout   = 5 * time.Second
@@ -65,11 +71,11 @@ func connect(cfg Config) (*Store, error) {
 	s.feed = &feed{s: s}
 	s.life, s.end = context.WithCancel(context.Background())
 
-	data := s.clientOptions().SetAppName("chatstream").
+	data := s.clientOptions().SetAppName(appName).
 		SetMaxPoolSize(64).SetMinPoolSize(4).SetMaxConnecting(4).
 		SetServerSelectionTimeout(selectTimeout).SetMaxConnIdleTime(10 * time.Minute)
 	// A change stream does not survive a timeout, so it has a client without any.
-	streams := s.clientOptions().SetAppName("chatstream stream").
+	streams := s.clientOptions().SetAppName(streamAppName).
 		SetMaxPoolSize(4).SetMinPoolSize(1).SetMaxConnecting(2).
 		SetServerSelectionTimeout(2 * selectTimeout).SetMonitor(s.feed.storm.monitor())
 	data.Timeout, streams.Timeout = nil, nil

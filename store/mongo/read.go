@@ -171,13 +171,7 @@ func (s *Store) RoomsOf(ctx context.Context, account string) ([]string, error) {
 	var rooms []string
 	err := s.causally(ctx, func(ctx context.Context) error {
 		rooms = nil
-		cursor, err := s.events.Aggregate(ctx, driver.Pipeline{
-			{{Key: "$match", Value: bson.D{{Key: "g", Value: account}}}},
-			{{Key: "$sort", Value: bson.D{{Key: "r", Value: 1}, {Key: "s", Value: -1}}}},
-			{{Key: "$group", Value: bson.D{
-				{Key: "_id", Value: "$r"}, {Key: "a", Value: bson.D{{Key: "$first", Value: "$a"}}},
-			}}},
-		})
+		cursor, err := s.events.Aggregate(ctx, roomsOf(account))
 		if err != nil {
 			return err
 		}
@@ -197,4 +191,14 @@ func (s *Store) RoomsOf(ctx context.Context, account string) ([]string, error) {
 	}
 	slices.Sort(rooms)
 	return rooms, nil
+}
+
+func roomsOf(account string) driver.Pipeline {
+	return driver.Pipeline{
+		{{Key: "$match", Value: bson.D{{Key: "g", Value: account}}}},
+		{{Key: "$sort", Value: bson.D{{Key: "r", Value: 1}, {Key: "s", Value: -1}}}},
+		{{Key: "$group", Value: bson.D{
+			{Key: "_id", Value: "$r"}, {Key: "a", Value: bson.D{{Key: "$first", Value: "$a"}}},
+		}}},
+	}
 }

@@ -40,15 +40,23 @@ func (s *Store) sendShared(turns []*turn) {
 		documents = append(documents, t.documents()...)
 	}
 	alone := len(turns) == 1
+	s.commands.Add(1)
 	began := time.Now()
 	err := s.causally(s.life, func(ctx context.Context) error {
 		_, err := s.events.InsertMany(ctx, documents, options.InsertMany().SetOrdered(alone))
 		return err
 	})
+	if err == nil {
+		s.latency = (7*s.latency + time.Since(began)) / 8
+	}
+	s.outcome(turns, err)
+}
+
+// outcome says of each turn of a command what became of it.
+func (s *Store) outcome(turns []*turn, err error) {
 	var bulk driver.BulkWriteException
 	switch {
 	case err == nil:
-		s.latency = (7*s.latency + time.Since(began)) / 8
 		for _, t := range turns {
 			t.stored = len(t.staged)
 		}
@@ -58,14 +66,14 @@ func (s *Store) sendShared(turns []*turn) {
 		}
 		for _, w := range bulk.WriteErrors {
 			t, n := turns[0], w.Index
-			if !alone {
+			if len(turns) > 1 {
 				t, n = turns[w.Index], 0
 			}
 			t.stored = n
 			t.blame(w.Code, s.secrets.told(err))
 		}
 	default:
-		// A write concern error too: what is beside it may be undone.
+		// A write concern error too: no majority has what the rest of it speaks of.
 		for _, t := range turns {
 			t.unknown = s.secrets.told(err)
 		}

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
@@ -130,6 +131,19 @@ func (r *tracked) releaseTo(seq uint64) []func() {
 	return answers
 }
 
+// releaseAll gives all answers that wait for the stream.
+func (s *Store) releaseAll() {
+	s.mu.Lock()
+	var answers []func()
+	for _, r := range s.table.rooms {
+		answers = append(answers, r.releaseTo(math.MaxUint64)...)
+	}
+	s.mu.Unlock()
+	for _, answer := range answers {
+		answer()
+	}
+}
+
 // meet notes that another process writes to the room.
 func (r *tracked) meet(self uint64, e *record) {
 	if e.by.process == self {
@@ -166,7 +180,7 @@ func (s *Store) reset() {
 	var answers []func()
 	for _, r := range s.table.rooms {
 		r.dead = true
-		answers = append(answers, r.releaseTo(1<<63)...)
+		answers = append(answers, r.releaseTo(math.MaxUint64)...)
 	}
 	s.table = newTable(s.cfg.Rooms)
 	s.ring.begin()

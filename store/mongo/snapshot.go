@@ -159,10 +159,7 @@ func (s *Store) writeSnapshot(ctx context.Context, state room.State, changed map
 		if !ok {
 			continue
 		}
-		members = append(members, ifNewer(in(state.ID, account), seq, bson.D{
-			{Key: "u", Value: m.Account}, {Key: "n", Value: m.Name}, {Key: "st", Value: int32(m.Standing)},
-			{Key: "p", Value: int64(m.Position)}, {Key: "ch", Value: int64(m.Changed)}, {Key: "si", Value: m.Since},
-		}))
+		members = append(members, ifNewer(in(state.ID, account), seq, memberFields(&m)))
 	}
 	var seen []driver.WriteModel
 	for account, at := range active {
@@ -178,6 +175,13 @@ func (s *Store) writeSnapshot(ctx context.Context, state room.State, changed map
 		{Key: "n", Value: state.Name}, {Key: "p", Value: state.Password}, {Key: "c", Value: state.Created},
 		{Key: "t", Value: state.Time}, {Key: "a", Value: state.Admin},
 	})})
+}
+
+func memberFields(m *room.Member) bson.D {
+	return bson.D{
+		{Key: "u", Value: m.Account}, {Key: "n", Value: m.Name}, {Key: "st", Value: int32(m.Standing)},
+		{Key: "p", Value: int64(m.Position)}, {Key: "ch", Value: int64(m.Changed)}, {Key: "si", Value: m.Since},
+	}
 }
 
 // ifNewer sets fields of what is as of seq, unless what is there is as new. Then

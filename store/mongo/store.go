@@ -52,6 +52,8 @@ type Store struct {
 	// many rooms, and how long one takes, smoothed.
 	lastMany bool
 	latency  time.Duration
+	// commands counts what the committer has sent.
+	commands atomic.Uint64
 
 	// life ends, by end, what the store does in the background.
 	life  context.Context

@@ -23,8 +23,8 @@ func watched(
 		if err != nil {
 			return events, pos, err
 		}
-		if len(batch.Events) == 0 {
-			return events, pos, errors.New("a batch without events")
+		if len(batch.Events)+len(batch.Claims)+len(batch.Sessions) == 0 {
+			return events, pos, errors.New("a batch without anything")
 		}
 		events, pos = append(events, batch.Events...), batch.After
 		if enough(events) {

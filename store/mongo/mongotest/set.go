@@ -296,8 +296,17 @@ func (s *Set) StepDown(ctx context.Context) error {
 	return err
 }
 
-// Freeze stops a member's process without ending it, Thaw lets it go on.
-func (s *Set) Freeze(n int) error { return s.members[n].command.Process.Signal(syscall.SIGSTOP) }
+// Freeze stops a member's process without ending it, Thaw lets it go on. When
+// Freeze returns the member answers nobody any more.
+func (s *Set) Freeze(n int) error {
+	p := s.members[n].command.Process
+	if err := p.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return until(ctx, func() error { return stopped(p.Pid) })
+}
 
 // Thaw is described at Freeze.
 func (s *Set) Thaw(n int) error { return s.members[n].command.Process.Signal(syscall.SIGCONT) }
