@@ -105,6 +105,8 @@ func (s *Set) start(ctx context.Context, path string, n int) (*member, error) {
 		// Three files of 100 MB otherwise.
 		"--wiredTigerEngineConfigString", "log=(file_max=4MB,prealloc=false)",
 		"--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false",
+		// The transaction of a store that has died holds up its room for as long: a minute by default.
+		"--setParameter", "transactionLifetimeLimitSeconds=3",
 	}
 	if !s.options.Standalone {
 		args = append(args, "--replSet", "rs0")
