@@ -55,17 +55,16 @@ func (e *Engine) Drain(ctx context.Context) error {
 	}
 }
 
-// delivered waits until what the store shows by now has been handed to the
-// rooms, and turns have taken it to the streams that can take it.
+// delivered waits until what the store shows has been handed to the rooms, and
+// turns have taken it to the streams that can take it. What the store shows is
+// asked for each time: where other servers go on writing it grows, and a place that
+// was asked for once may never be the last.
 func (e *Engine) delivered(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, drainDelivery)
 	defer cancel()
-	now, err := e.store.Now(ctx)
-	if err != nil {
-		return
-	}
-	for !(e.feed.reached(now) && e.pool.Quiet()) {
-		if !sleep(ctx, time.Millisecond) {
+	for {
+		now, err := e.store.Now(ctx)
+		if err != nil || e.feed.reached(now) && e.pool.Quiet() || !sleep(ctx, time.Millisecond) {
 			return
 		}
 	}

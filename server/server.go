@@ -110,8 +110,9 @@ func (s *Server) options() []grpc.ServerOption {
 	if s.cfg.TLS != nil {
 		creds = credentials.NewTLS(s.cfg.TLS)
 	}
-	// Buffers, windows and workers are grpc-go's own: what changing them does is measured, see "Settings of grpc-go" in
-	// BENCHMARKS.md. bench/baseline has the same, and is to be changed with them.
+	// Buffers, windows and workers are left as grpc-go has them: no change of one of them gains more than chance, and
+	// without a write buffer a delivery costs several times as much ("Settings of grpc-go" in BENCHMARKS.md).
+	// bench/baseline has the same, and is to be changed with them.
 
 	// Not all servers and connections at once.
 	jittered := time.Duration(float64(s.cfg.Keepalive) * (0.9 + 0.2*rand.Float64()))

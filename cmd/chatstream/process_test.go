@@ -180,7 +180,7 @@ func TestDiagnostics(t *testing.T) {
 		t.Errorf("with one stream: %+v", shown.Server)
 	}
 	goroutines := get("/debug/pprof/goroutine?debug=1")
-	for _, role := range []string{"runner", "feed", "sweeper", "committer", "transport", "stream handler", "stream reader"} {
+	for _, role := range []string{"runner", "feed", "sweeper", "committer", "syncer", "transport", "stream handler", "stream reader"} {
 		if !strings.Contains(goroutines, fmt.Sprintf(`"role":%q`, role)) {
 			t.Errorf("no goroutine is labelled %s", role)
 		}

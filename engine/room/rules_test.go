@@ -61,6 +61,10 @@ func (s *script) do(c Command) bool {
 		if !reflect.DeepEqual(held, snapshot(old)) {
 			t.Fatalf("%#v: Fold has changed the state before", c)
 		}
+		same := slices.Equal(slices.Collect(old.Members()), slices.Collect(s.state.Members()))
+		if s.state.SameMembers(old) != same {
+			t.Fatalf("%#v: SameMembers is %v", c, !same)
+		}
 		s.log = append(s.log, e)
 		s.remember(e)
 		s.check(c)

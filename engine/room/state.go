@@ -76,6 +76,11 @@ func (s State) Present(account string) bool {
 	return ok && m.Present()
 }
 
+// SameMembers reports whether the events that led from before to s, if any,
+// have changed no member. Of states that do not follow from one another it may
+// say false though their members are equal. It costs a comparison of pointers.
+func (s State) SameMembers(before State) bool { return s.members == before.members }
+
 // PresentCount is the number of accounts in the room.
 func (s State) PresentCount() int { return s.present }
 

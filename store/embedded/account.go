@@ -39,7 +39,8 @@ func (s *Store) CreateAccount(ctx context.Context, a store.Account) error {
 		} else if taken {
 			return fmt.Errorf("store: %s: %w", what, store.ErrNameTaken)
 		}
-		g.accounts[a.ID], g.names[a.Name] = a, a.ID
+		g.putAccount(a)
+		g.putName(a.Name, a.ID)
 		return nil
 	})
 }
@@ -98,7 +99,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string, f func(store.Accou
 			return err
 		}
 		a.Session = session
-		g.accounts[id] = copyAccount(a)
+		g.putAccount(copyAccount(a))
 		return nil
 	})
 }
@@ -110,17 +111,28 @@ func copyAccount(a store.Account) store.Account {
 }
 
 func (g *group) account(id string) (store.Account, error) {
-	if a, ok := g.accounts[id]; ok {
+	if a, ok := g.memory.accounts.find(id); ok {
 		return a, nil
 	}
 	return g.view.account(id)
 }
 
+// putAccount stages a, which must not change any more.
+func (g *group) putAccount(a store.Account) {
+	g.set(accountKey(a.ID), encodeAccount(&a))
+	g.memory.accounts.put(a.ID, a)
+}
+
 func (g *group) accountID(name string) (id string, known bool, err error) {
-	if id, known = g.names[name]; known {
+	if id, known = g.memory.names.find(name); known {
 		return id, true, nil
 	}
 	return g.view.accountID(name)
+}
+
+func (g *group) putName(name, id string) {
+	g.set(nameKey(name), []byte(id))
+	g.memory.names.put(name, id)
 }
 
 // account returns store.ErrNotFound if there is none.

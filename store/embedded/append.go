@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/store"
@@ -11,65 +13,118 @@ import (
 // Append implements store.Log. Decide runs on the committer, with everybody's
 // next message behind it: it must be quick.
 func (s *Store) Append(ctx context.Context, roomID string, op store.Op) (store.Appended, error) {
-	what := "append to room " + roomID
-	if err := op.Check(roomID); err != nil {
-		return store.Appended{}, fmt.Errorf("store: %s: %w", what, err)
+	c := command{roomID: roomID, op: &op, what: "append to room " + roomID}
+	if err := c.prepare(ctx, s); err != nil {
+		return store.Appended{}, fmt.Errorf("store: %s: %w", c.what, err)
 	}
-	// Hashed here and not by the committer, of which there is only one.
-	var mark fingerprint
-	if op.UUID != "" {
-		mark = fingerprint(op.Fingerprint())
-	}
-	var done store.Appended
-	err := s.submit(ctx, what, func(g *group) error {
-		if op.UUID != "" {
-			first, known, err := g.event(roomID, op.UUID)
-			switch {
-			case err != nil:
-				return fmt.Errorf("store: %s: %w", what, err)
-			case known && first.mark == mark:
-				done = store.Appended{Events: []room.Event{first.event}, Repeated: true}
-				return nil
-			case known:
-				return fmt.Errorf("store: %s: %s: %w", what, op.UUID, store.ErrUUIDTaken)
-			}
-		}
-		p, err := g.room(roomID)
-		if err != nil {
-			return fmt.Errorf("store: %s: %w", what, err)
-		}
-		drafts, err := op.Decide(p.state)
-		if err != nil {
-			return err
-		}
-		if len(drafts) == 0 {
-			return nil
-		}
-		if err := g.check(roomID, &op, drafts); err != nil {
-			return fmt.Errorf("store: %s: %w", what, err)
-		}
-		done.Events, err = g.append(roomID, p, drafts, mark, op.Viewed)
-		if err != nil {
-			return fmt.Errorf("store: %s: %w", what, err)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.submit(ctx, c.what, c.stage); err != nil {
 		return store.Appended{}, err
 	}
-	return done, nil
+	return store.Appended{Events: slices.Clone(c.events), Repeated: c.repeated}, nil
+}
+
+// command is an op on its way through the store.
+type command struct {
+	roomID, what string
+	op           *store.Op
+
+	// The following is found out by the caller, of whom there are many, and not
+	// by the committer, of which there is only one.
+
+	// sound says that op.Body can be the body of an event.
+	sound bool
+	// key is where the op's event is found in memory, mark what it is recognised
+	// by. Both are empty when op.UUID is.
+	key  string
+	mark fingerprint
+	// first is the event of that uuid after group number asOf, if known.
+	first storedEvent
+	known bool
+	asOf  uint64
+
+	// What became of it. The events are the group's.
+	events   []room.Event
+	repeated bool
+}
+
+// prepare does all that needs no state, and looks the uuid up in what is
+// visible.
+func (c *command) prepare(ctx context.Context, s *Store) error {
+	if err := c.op.Check(c.roomID); err != nil {
+		return err
+	}
+	c.sound = c.op.SoundBody()
+	if c.op.UUID == "" {
+		return nil
+	}
+	c.key, c.mark = c.roomID+c.op.UUID, fingerprint(c.op.Fingerprint())
+	v, err := s.view(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.release()
+	c.asOf = v.number
+	c.first, c.known, err = v.stored(c.roomID, c.op.UUID)
+	return err
+}
+
+// stage decides the command and stages its events.
+func (c *command) stage(g *group) error {
+	if c.op.UUID != "" {
+		first, known, err := c.repetition(g)
+		switch {
+		case err != nil:
+			return fmt.Errorf("store: %s: %w", c.what, err)
+		case known && first.mark == c.mark:
+			c.events, c.repeated = []room.Event{*first.event}, true
+			return nil
+		case known:
+			return fmt.Errorf("store: %s: %s: %w", c.what, c.op.UUID, store.ErrUUIDTaken)
+		}
+	}
+	e, err := g.room(c.roomID)
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", c.what, err)
+	}
+	drafts, err := c.op.Decide(e.state)
+	if err != nil {
+		return err
+	}
+	if len(drafts) == 0 {
+		return nil
+	}
+	if err := c.check(g, drafts); err != nil {
+		return fmt.Errorf("store: %s: %w", c.what, err)
+	}
+	c.events, err = g.append(e, drafts, c.mark, c.op.Viewed)
+	if err != nil {
+		return fmt.Errorf("store: %s: %w", c.what, err)
+	}
+	return nil
+}
+
+// repetition finds the event that the op's uuid has already. What the caller
+// has found, or not found, holds unless a later group wrote it.
+func (c *command) repetition(g *group) (storedEvent, bool, error) {
+	if first, ok := g.memory.events.find(c.key); ok {
+		return first, true, nil
+	}
+	if c.asOf >= g.memory.events.since {
+		return c.first, c.known, nil
+	}
+	return g.view.stored(c.roomID, c.op.UUID)
 }
 
 // check says whether all of drafts can be stored; none is when one cannot.
-func (g *group) check(roomID string, op *store.Op, drafts []room.Draft) error {
-	if err := op.CheckDrafts(drafts); err != nil {
+func (c *command) check(g *group, drafts []room.Draft) error {
+	if err := c.op.CheckDrafts(drafts, c.sound); err != nil {
 		return err
 	}
 	for i := range drafts {
-		if i == 0 && op.UUID != "" {
+		if i == 0 && c.op.UUID != "" {
 			continue // looked up already
 		}
-		if _, known, err := g.event(roomID, drafts[i].UUID); err != nil {
+		if _, known, err := g.event(c.roomID, drafts[i].UUID); err != nil {
 			return err
 		} else if known {
 			return fmt.Errorf("%s: %w", drafts[i].UUID, store.ErrUUIDTaken)
@@ -78,21 +133,22 @@ func (g *group) check(roomID string, op *store.Op, drafts []room.Draft) error {
 	return nil
 }
 
-// append stages checked drafts as the room's next events. An error says that
-// nothing was staged.
-func (g *group) append(
-	roomID string, p *groupRoom, drafts []room.Draft, mark fingerprint, viewed int64,
-) ([]room.Event, error) {
-	// First all that may go wrong.
-	state := p.state
-	events := make([]room.Event, len(drafts))
+// append stages checked drafts as the room's next events, and returns them. An
+// error says that nothing was staged.
+func (g *group) append(e *roomEntry, drafts []room.Draft, mark fingerprint, viewed int64) ([]room.Event, error) {
+	// First all that may go wrong. What is appended to g.events meanwhile does
+	// not count before g.events is set.
+	state, all := e.state, g.events
 	var changed []string
-	for i, d := range drafts {
+	for i := range drafts {
 		before := state
-		events[i] = room.Event{Draft: d, Room: roomID, Seq: state.Seq + 1, Time: max(g.now, state.Time+1)}
-		state = room.Fold(state, events[i])
+		all = append(all, room.Event{Draft: drafts[i], Room: e.id, Seq: state.Seq + 1, Time: max(g.now, state.Time+1)})
+		state = room.Fold(state, all[len(all)-1])
+		if state.SameMembers(before) {
+			continue
+		}
 		// Fold touches the target, and who becomes or ceases to be admin.
-		for _, account := range [...]string{d.Target, before.Admin, state.Admin} {
+		for _, account := range [...]string{drafts[i].Target, before.Admin, state.Admin} {
 			was, _ := before.Member(account)
 			if is, ok := state.Member(account); ok && is != was {
 				if !store.StorableAccount(account) {
@@ -102,56 +158,67 @@ func (g *group) append(
 			}
 		}
 	}
-	seen := make(map[seenBy]store.Seen, 1)
+	events := all[len(g.events):]
+	var one [1]*seenEntry
+	seen := one[:0]
 	for i := range events {
-		by := seenBy{roomID, events[i].Sender}
-		was, ok := seen[by]
-		if !ok {
-			var err error
-			if was, err = g.seenBy(by); err != nil {
-				return nil, err
-			}
+		s, err := g.seen(seenBy{e.id, events[i].Sender})
+		if err != nil {
+			return nil, err
 		}
-		was.Activity = max(was.Activity, events[i].Time)
-		seen[by] = was
-	}
-	if viewed != 0 {
-		// The sender of the op is that of the first draft.
-		by := seenBy{roomID, events[0].Sender}
-		was := seen[by]
-		was.Viewed = max(was.Viewed, viewed)
-		seen[by] = was
-	}
-	values := make([][]byte, len(events))
-	for i := range events {
-		values[i] = encodeEvent(&events[i])
+		seen = append(seen, s)
 	}
 
-	// From here on nothing fails: Set on a batch only copies.
+	// From here on nothing fails.
 	for i := range events {
-		e := &events[i]
-		_ = g.batch.Set(eventKey(roomID, e.Seq), values[i], nil)
-		_ = g.batch.Set(uuidKey(roomID, e.UUID), encodeUUID(uuidRecord{e.Seq, mark}), nil)
-		g.uuids[roomID+e.UUID] = groupUUID{*e, mark}
+		g.putEvent(&events[i], mark)
 		mark = "" // only the first draft is the client's
-		g.bytes += len(values[i])
+		seen[i].is.Activity = max(seen[i].is.Activity, events[i].Time)
+		if i == 0 { // the sender of the op is that of the first draft
+			seen[i].is.Viewed = max(seen[i].is.Viewed, viewed)
+		}
+		g.putSeen(seen[i])
 	}
-	for by, is := range seen {
-		g.seen[by] = is
-	}
-	for _, account := range changed {
-		p.members[account] = struct{}{}
-	}
-	p.state, p.changed = state, true
-	g.events = append(g.events, events...)
+	e.state = state
+	g.putRoom(e, changed)
+	g.events = all
 	return events, nil
 }
 
-// room returns the room as it is after what the group holds so far.
-func (g *group) room(roomID string) (*groupRoom, error) {
-	if p, ok := g.rooms[roomID]; ok {
-		return p, nil
+// putEvent stages e, which must not change any more, and its uuid.
+func (g *group) putEvent(e *room.Event, mark fingerprint) {
+	b := binary.BigEndian.AppendUint64(appendScope(g.scratch[:0], keyEvent, e.Room), e.Seq)
+	n := len(b)
+	b = appendEvent(b, e)
+	g.set(b[:n], b[n:])
+	g.bytes += len(b)
+	b = append(appendScope(b[:0], keyUUID, e.Room), e.UUID...)
+	n = len(b)
+	b = appendUUID(b, uuidRecord{e.Seq, mark})
+	g.set(b[:n], b[n:])
+	g.scratch = b
+	g.memory.events.put(e.Room+e.UUID, storedEvent{e, mark})
+	g.memory.bytes += len(e.Body)
+}
+
+// putRoom stages that e has changed, and the membership of accounts in it.
+func (g *group) putRoom(e *roomEntry, accounts []string) {
+	if e.group != g.number {
+		e.group, e.members = g.number, nil
+		g.rooms = append(g.rooms, e)
+		g.memory.rooms.put(e.id, e)
 	}
+	e.members = append(e.members, accounts...)
+}
+
+// room returns the room as it is after what the group holds so far. Who changes
+// it calls putRoom.
+func (g *group) room(roomID string) (*roomEntry, error) {
+	if e, ok := g.memory.rooms.find(roomID); ok {
+		return e, nil
+	}
+	// No group has changed the room that is not in the view, so it does not
+	// matter what the syncer publishes meanwhile.
 	state, err := g.s.states.get(context.Background(), roomID, func() (room.State, error) {
 		return g.view.state(roomID)
 	})
@@ -162,30 +229,28 @@ func (g *group) room(roomID string) (*groupRoom, error) {
 			return nil, err
 		}
 	}
-	p := &groupRoom{state: state, members: make(map[string]struct{})}
-	g.rooms[roomID] = p
-	return p, nil
+	e := &roomEntry{id: roomID, state: state}
+	g.memory.rooms.put(roomID, e)
+	return e, nil
 }
 
 // event finds an event by uuid, in the group or before it.
-func (g *group) event(roomID, uuid string) (groupUUID, bool, error) {
-	if u, ok := g.uuids[roomID+uuid]; ok {
-		return u, true, nil
+func (g *group) event(roomID, uuid string) (storedEvent, bool, error) {
+	if first, ok := g.memory.events.find(roomID + uuid); ok {
+		return first, true, nil
 	}
-	u, known, err := g.view.uuid(roomID, uuid)
-	if err != nil || !known {
-		return groupUUID{}, false, err
-	}
-	e, err := g.view.event(roomID, u.seq)
-	if err != nil {
-		return groupUUID{}, false, err
-	}
-	return groupUUID{e, u.mark}, true, nil
+	return g.view.stored(roomID, uuid)
 }
 
-func (g *group) seenBy(by seenBy) (store.Seen, error) {
-	if seen, ok := g.seen[by]; ok {
-		return seen, nil
+// stored finds an event by uuid.
+func (v *view) stored(roomID, uuid string) (storedEvent, bool, error) {
+	u, known, err := v.uuid(roomID, uuid)
+	if err != nil || !known {
+		return storedEvent{}, false, err
 	}
-	return g.view.seen(by)
+	e, err := v.event(roomID, u.seq)
+	if err != nil {
+		return storedEvent{}, false, err
+	}
+	return storedEvent{&e, u.mark}, true, nil
 }

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/chatstream/chatstream/engine/room"
-	"github.com/chatstream/chatstream/store"
 )
 
 // request is one caller's change on its way through the committer.
@@ -82,151 +83,201 @@ const maxGroupBytes = 4 << 20
 // commitLoop is the committer. It ends when the store is closed and what was
 // accepted is done, or when the store has failed.
 func (s *Store) commitLoop() {
+	var syncer sync.WaitGroup
+	syncer.Go(func() {
+		pprof.Do(context.Background(), pprof.Labels("role", "syncer"), func(context.Context) { s.syncLoop() })
+	})
+	g := s.newGroup()
+	ended := false
 	defer func() {
 		// A function of a caller may have ended this goroutine (runtime.Goexit).
-		if s.refusal() == nil {
+		if !ended {
 			s.fail(errors.New("the committer was ended by a decision"))
 		}
+		g.drop()
+		close(s.decided)
+		syncer.Wait()
 		close(s.stopped)
 	}()
-	for {
-		var first *request
-		select {
-		case first = <-s.queue:
-		case <-s.failed:
-			return
-		case <-s.closing:
-			select {
-			case first = <-s.queue:
-			default:
-				return
-			}
-		}
-		if s.commitGroup(first); s.Err() != nil {
-			return
+	for !ended {
+		if s.gather(g) {
+			g.complete()
+			s.decided <- g
+			g = s.newGroup()
+		} else {
+			ended = true
 		}
 	}
 }
 
-// commitGroup carries out first and what waits behind it.
-func (s *Store) commitGroup(first *request) {
-	g := s.newGroup()
-	defer g.close()
-	var requests []*request
-	// Those whom the last group answered are about to send their next: let them,
-	// or half of them would wait for another sync.
-	runtime.Gosched()
-	for r := first; r != nil; {
-		if !r.taken.Swap(true) {
-			r.err = g.run(r.stage)
-			requests = append(requests, r)
+// gather lets requests decide in g until the syncer is free to take it. false
+// is the end.
+func (s *Store) gather(g *group) bool {
+	for {
+		free, closing := s.free, s.closing
+		if g.drain(); len(g.requests) == 0 {
+			free = nil
+		} else {
+			closing = nil
 		}
-		if len(requests) >= s.cfg.MaxBatch || g.bytes >= maxGroupBytes {
-			break
+		queue := s.queue
+		if g.full() {
+			queue = nil
 		}
 		select {
-		case r = <-s.queue:
-		default:
-			r = nil
+		case r := <-queue:
+			g.take(r)
+		case <-free:
+			// Those who were just answered are about to send their next: let
+			// them, or they would wait for another sync.
+			for more := true; more; more = g.drain() {
+				runtime.Gosched()
+			}
+			return true
+		case <-s.failed:
+			return false
+		case <-closing:
+			return false
 		}
 	}
-	if !g.empty() {
-		if err := g.commit(); err != nil {
+}
+
+// syncLoop is the syncer. It has one group at a time, and ends after the last
+// or when the store has failed.
+func (s *Store) syncLoop() {
+	for g := range s.decided {
+		if s.finish(g); s.Err() != nil {
+			return
+		}
+		s.free <- struct{}{}
+	}
+}
+
+// finish makes g durable and visible, and answers those who are in it.
+func (s *Store) finish(g *group) {
+	published := false
+	if !g.batch.Empty() {
+		if err := s.commit(g.batch); err != nil {
 			s.fail(err)
 		}
 		// Pebble reports a failed sync to its logger and then returns nil.
 		if s.Err() == nil {
 			s.publish(g)
+			published = true
 		}
 	}
+	if published || g.batch.Empty() {
+		_ = g.batch.Close()
+	} // else pebble may still be using it
 	// Also those that wrote nothing wait until here: their answer, be it a
 	// refusal or a repetition, may rest on what others of the group wrote.
 	var refusal error
-	if s.Err() != nil && !g.published {
+	if s.Err() != nil && !published {
 		refusal = s.refusal()
 	}
-	for _, r := range requests {
-		r.refusal = refusal
-		close(r.done)
+	g.answer(refusal)
+}
+
+// commit writes and syncs batch. nil does not mean that it succeeded, see
+// pebbleLogger.Fatalf.
+func (s *Store) commit(batch *pebble.Batch) (err error) {
+	defer func() {
+		// Pebble panics when it cannot write to its log.
+		if p := recover(); p != nil {
+			cause, ok := p.(error)
+			if !ok {
+				cause = fmt.Errorf("%v", p)
+			}
+			err = fmt.Errorf("pebble: commit: %w", cause)
+		}
+	}()
+	how := pebble.Sync
+	if s.cfg.noSync {
+		how = pebble.NoSync
 	}
+	if err := batch.Commit(how); err != nil {
+		return fmt.Errorf("pebble: commit: %w", err)
+	}
+	return nil
 }
 
 // publish shows g, which is durable, in the order doc.go gives reasons for.
 func (s *Store) publish(g *group) {
-	groups := g.view.groups
+	groups := s.views.current.Load().groups
 	if len(g.events) > 0 {
 		groups++
 	}
-	s.views.publish(s.db, groups)
-	for id, p := range g.rooms {
-		if p.changed {
-			s.states.publish(id, p.state)
-		}
+	s.views.publish(s.db, g.number, groups)
+	for _, state := range g.states {
+		s.states.publish(state.ID, state)
 	}
 	if len(g.events) > 0 {
 		s.ring.add(g.events)
 	}
-	g.published = true
 }
 
-// group is what one commit will write: the batch, and what it makes of rooms,
-// uuids, seen times and accounts, for the requests that follow in the same
-// group to be decided against. Only the committer touches it.
+// group is what one commit will write. The committer fills it and then hands it
+// to the syncer; what both would need, the states of the rooms, is copied.
 type group struct {
 	s *Store
-	// view is everything before the group, since nobody else writes.
-	view  *view
-	now   int64
-	batch *pebble.Batch
+	// number counts groups that wrote something, from 1.
+	number   uint64
+	requests []*request
+	batch    *pebble.Batch
 	// events are the group's, in order.
 	events []room.Event
 	bytes  int
+	// states are those of the rooms that changed.
+	states []room.State
 
-	rooms    map[string]*groupRoom
-	uuids    map[string]groupUUID
-	seen     map[seenBy]store.Seen
-	accounts map[string]store.Account
-	names    map[string]string
-
-	published bool
+	// The rest is the committer's. view and memory together are the store after
+	// the last staged change; view is nil before the first request.
+	view   *view
+	memory *memory
+	now    int64
+	// What changed is written once, however often it did.
+	rooms       []*roomEntry
+	seenEntries []*seenEntry
+	// scratch is where keys and values are made before they are copied into batch.
+	scratch []byte
 }
-
-type groupRoom struct {
-	state room.State
-	// members are those whose membership has changed.
-	members map[string]struct{}
-	changed bool
-}
-
-type groupUUID struct {
-	event room.Event
-	mark  fingerprint
-}
-
-type seenBy struct{ roomID, account string }
 
 func (s *Store) newGroup() *group {
 	return &group{
-		s:     s,
-		view:  s.views.acquire(),
-		now:   s.cfg.Now().UnixMilli(),
-		batch: s.db.NewBatch(),
-		rooms: make(map[string]*groupRoom), uuids: make(map[string]groupUUID), seen: make(map[seenBy]store.Seen),
-		accounts: make(map[string]store.Account), names: make(map[string]string),
+		s: s, number: s.memory.last + 1, memory: &s.memory, batch: s.db.NewBatch(),
 	}
 }
 
-// close releases what the group held. A batch that was not committed well is
-// left to the garbage collector: pebble may still be using it.
-func (g *group) close() {
-	if g.published || g.batch.Empty() {
-		_ = g.batch.Close()
-	}
-	g.view.release()
+func (g *group) full() bool {
+	return len(g.requests) >= g.s.cfg.MaxBatch || g.bytes >= maxGroupBytes
 }
 
-func (g *group) empty() bool {
-	return g.batch.Empty() && len(g.seen) == 0 && len(g.accounts) == 0
+// drain takes what waits, and reports whether there was anything.
+func (g *group) drain() (any bool) {
+	for !g.full() {
+		select {
+		case r := <-g.s.queue:
+			g.take(r)
+			any = true
+		default:
+			return any
+		}
+	}
+	return false
+}
+
+// take lets r decide, unless nobody waits for it any more.
+func (g *group) take(r *request) {
+	if r.taken.Swap(true) {
+		return
+	}
+	if g.view == nil {
+		g.view = g.s.views.acquire()
+		g.memory.forget(g.view.number)
+	}
+	g.now = g.s.cfg.Now().UnixMilli()
+	r.err = g.run(r.stage)
+	g.requests = append(g.requests, r)
 }
 
 // run stages one request. What it calls are other packages' functions, and a
@@ -242,59 +293,56 @@ func (g *group) run(stage func(*group) error) (err error) {
 	return stage(g)
 }
 
-// commit completes the batch and writes and syncs it. nil does not mean that it
-// succeeded, see pebbleLogger.Fatalf.
-func (g *group) commit() (err error) {
-	defer func() {
-		// Pebble panics when it cannot write to its log.
-		if p := recover(); p != nil {
-			cause, ok := p.(error)
-			if !ok {
-				cause = fmt.Errorf("%v", p)
+// set stages one key. The batch copies both; it has no index, so this does not
+// fail.
+func (g *group) set(key, value []byte) { _ = g.batch.Set(key, value, nil) }
+
+// complete adds the projections and leaves g to the syncer.
+func (g *group) complete() {
+	b := g.scratch
+	for _, e := range g.rooms {
+		id := e.id
+		b = appendScope(b[:0], keyRoom, id)
+		n := len(b)
+		b = appendHeader(b, &e.state.Header)
+		g.set(b[:n], b[n:])
+		for _, account := range e.members {
+			m, _ := e.state.Member(account)
+			g.set(memberKey(id, account), encodeMember(&m))
+			if m.Present() {
+				g.set(roomsOfKey(account, id), nil)
+			} else {
+				_ = g.batch.Delete(roomsOfKey(account, id), nil)
 			}
-			err = fmt.Errorf("pebble: commit: %w", cause)
 		}
-	}()
-	if err := g.complete(); err != nil {
-		return err
+		g.states = append(g.states, e.state)
 	}
-	how := pebble.Sync
-	if g.s.cfg.noSync {
-		how = pebble.NoSync
+	for _, e := range g.seenEntries {
+		b = append(appendScope(b[:0], keySeen, e.roomID), e.account...)
+		n := len(b)
+		b = appendSeen(b, e.is)
+		g.set(b[:n], b[n:])
 	}
-	if err := g.batch.Commit(how); err != nil {
-		return fmt.Errorf("pebble: commit: %w", err)
+	if !g.batch.Empty() {
+		g.memory.last = g.number
 	}
-	return nil
+	g.view.release()
+	g.view = nil
 }
 
-// complete adds the projections: each once per group, however often it changed.
-func (g *group) complete() error {
-	var errs []error
-	set := func(key, value []byte) { errs = append(errs, g.batch.Set(key, value, nil)) }
-	for id, p := range g.rooms {
-		if !p.changed {
-			continue
-		}
-		set(roomKey(id), encodeHeader(&p.state.Header))
-		for account := range p.members {
-			m, _ := p.state.Member(account)
-			set(memberKey(id, account), encodeMember(&m))
-			if m.Present() {
-				set(roomsOfKey(account, id), nil)
-			} else {
-				errs = append(errs, g.batch.Delete(roomsOfKey(account, id), nil))
-			}
-		}
+// answer tells everybody in g what became of his request.
+func (g *group) answer(refusal error) {
+	for _, r := range g.requests {
+		r.refusal = refusal
+		close(r.done)
 	}
-	for by, seen := range g.seen {
-		set(seenKey(by.roomID, by.account), encodeSeen(seen))
+}
+
+// drop gives g up at the end of the store.
+func (g *group) drop() {
+	_ = g.batch.Close()
+	if g.view != nil {
+		g.view.release()
 	}
-	for id, a := range g.accounts {
-		set(accountKey(id), encodeAccount(&a))
-	}
-	for name, id := range g.names {
-		set(nameKey(name), []byte(id))
-	}
-	return errors.Join(errs...)
+	g.answer(g.s.refusal())
 }

@@ -1,21 +1,35 @@
 // Package embedded keeps a store on this machine's disk, with nothing to
 // install: one directory, one process, one pebble database.
 //
-// # One committer
+// # One committer, one syncer
 //
-// Every change goes through one goroutine. It takes the requests that wait, up
-// to Config.MaxBatch, and lets each decide against the state of its room after
-// every earlier request of the same group; it gives the drafts their sequence
-// numbers and times, and writes the whole group as ONE batch with ONE fsync.
-// Only then does it publish the group, acknowledge it, and answer those whom it
-// refused: a refusal says something about the log too. While it syncs, the next
-// group gathers, so the group grows with the load and the fsyncs do not.
+// Every change goes through one goroutine, the committer. It takes the requests
+// as they come, up to Config.MaxBatch, and lets each decide against the state of
+// its room after every earlier request; it gives the drafts their sequence
+// numbers and times, and puts them into the batch of the group that is open.
+// When the syncer, the other goroutine, has nothing to do, it gets the group:
+// it writes it as ONE batch with ONE fsync, and only then publishes it,
+// acknowledges it, and answers those whom it refused: a refusal says something
+// about the log too. While it syncs, the committer decides the next group, so
+// the group grows with the load and the fsyncs do not. The syncer has one group
+// at a time: pebble is given no batch before that of the group before is durable
+// and published.
+//
+// So the committer decides against more than any view shows. What groups have
+// written that no view shows yet, and somewhat more, it finds in memory (see
+// recent.go), everything else in a view. What needs no state is done before, by
+// the callers, of whom there are many: they check the body, make the
+// fingerprint, and look the uuid up in the view of that moment. What such a
+// lookup has found, or not found, holds unless a group after that view wrote the
+// uuid, and that the committer has in memory; if a caller came so late that it
+// has forgotten, it looks again. A uuid so leads to one event in every order of
+// things (S8).
 //
 // # Nothing is shown before its fsync
 //
 // Pebble shows a batch to its readers as soon as it is in memory, before the
 // fsync, and a power cut would take back what they saw. So no read looks at the
-// database as it is. The committer takes a snapshot of it after each sync,
+// database as it is. The syncer takes a snapshot of it after each sync,
 // while nothing is being written, and all reads of events, uuids, memberships,
 // seen times and accounts look at the last such view. A view is exactly what is
 // durable: all of it, and no more. Publishing a group is
@@ -38,17 +52,19 @@
 // # Failure
 //
 // When the disk refuses to write or to sync, nobody knows what is on it. The
-// store then fails as a whole: the group at hand is not acknowledged, all later
-// calls get store.ErrUnavailable, Failed is closed. The process should end; a
+// store then fails as a whole: the group at hand is not acknowledged, the one
+// that was decided meanwhile is not written, all later calls get
+// store.ErrUnavailable, Failed is closed. The process should end; a
 // restart recovers what was synced. Pebble's Fatalf must not end the process
 // here (that is cmd's to do) and must not be ignored either, since Commit
-// returns nil after it: the committer looks at the failure after each commit,
+// returns nil after it: the syncer looks at the failure after each commit,
 // before it publishes. What pebble cannot handle at all, errors of its
 // write-ahead log, it does not get to see (guard).
 //
 // # Goroutines
 //
-// One: the committer, which Close waits for. Watchers run in their caller. Open
+// Two: the committer, which Close waits for, and the syncer, which the committer
+// waits for. Watchers run in their caller. Open
 // and Close wait for a goroutine each, which they leave behind only where pebble
 // hangs on a disk that has failed.
 //

@@ -26,7 +26,10 @@ const maxPart = store.MaxAccountBytes
 // length in front keeps owners apart of which one is a prefix of the other.
 // The owner has at most maxPart bytes; store.Op.CheckDrafts keeps longer ones out.
 func scope(kind byte, owner string) []byte {
-	k := make([]byte, 0, 2+len(owner)+40)
+	return appendScope(make([]byte, 0, 2+len(owner)+40), kind, owner)
+}
+
+func appendScope(k []byte, kind byte, owner string) []byte {
 	k = append(k, kind, byte(len(owner)))
 	return append(k, owner...)
 }

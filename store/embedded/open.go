@@ -40,6 +40,9 @@ func Open(cfg Config) (*Store, error) {
 		states:  newStates(cfg.StateRooms),
 		ring:    newRing(cfg.RingEvents, cfg.RingBytes),
 		queue:   make(chan *request, cfg.MaxBatch),
+		memory:  newMemory(),
+		decided: make(chan *group, 1),
+		free:    make(chan struct{}, 1),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
 		failed:  make(chan struct{}),
@@ -61,7 +64,8 @@ func Open(cfg Config) (*Store, error) {
 	if err = s.checkFormat(); err != nil {
 		return nil, directoryError(cfg.Dir, errors.Join(err, s.db.Close(), s.lock.Close()))
 	}
-	s.views.publish(s.db, 0)
+	s.views.publish(s.db, 0, 0)
+	s.free <- struct{}{}
 	s.guard.armed.Store(true)
 	go pprof.Do(context.Background(), pprof.Labels("role", "committer"), func(context.Context) { s.commitLoop() })
 	return s, nil
@@ -230,7 +234,7 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 
 // Fatalf returns, which pebble does not expect: what called it goes on as if
 // nothing had happened, and Commit returns nil. The failure is set before that,
-// and the committer looks at it after every commit.
+// and the syncer looks at it after every commit.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	l.s.fail(errors.New("pebble: " + fmt.Sprintf(format, args...)))
 }

@@ -86,7 +86,10 @@ func clone(b []byte) []byte {
 }
 
 func encodeEvent(e *room.Event) []byte {
-	b := make([]byte, 0, len(e.Body)+len(e.UUID)+len(e.Sender)+len(e.Target)+32)
+	return appendEvent(make([]byte, 0, len(e.Body)+len(e.UUID)+len(e.Sender)+len(e.Target)+32), e)
+}
+
+func appendEvent(b []byte, e *room.Event) []byte {
 	b = putInt(b, 1, uint64(e.Time))
 	b = putText(b, 2, e.UUID)
 	b = putInt(b, 3, uint64(e.Kind))
@@ -147,8 +150,10 @@ type uuidRecord struct {
 }
 
 func encodeUUID(r uuidRecord) []byte {
-	return putText(putInt(make([]byte, 0, 32), 1, r.seq), 2, r.mark)
+	return appendUUID(make([]byte, 0, 32), r)
 }
+
+func appendUUID(b []byte, r uuidRecord) []byte { return putText(putInt(b, 1, r.seq), 2, r.mark) }
 
 func decodeUUID(b []byte) (r uuidRecord, err error) {
 	err = fields(b, func(field protowire.Number, n uint64, text []byte) {
@@ -163,7 +168,10 @@ func decodeUUID(b []byte) (r uuidRecord, err error) {
 }
 
 func encodeHeader(h *room.Header) []byte {
-	b := make([]byte, 0, len(h.Name)+len(h.Password)+len(h.Admin)+40)
+	return appendHeader(make([]byte, 0, len(h.Name)+len(h.Password)+len(h.Admin)+40), h)
+}
+
+func appendHeader(b []byte, h *room.Header) []byte {
 	b = putText(b, 1, h.Name)
 	b = putText(b, 2, h.Password)
 	b = putInt(b, 3, uint64(h.Created))
@@ -227,8 +235,10 @@ func decodeMember(account string, b []byte) (room.Member, error) {
 	return m, nil
 }
 
-func encodeSeen(s store.Seen) []byte {
-	return putInt(putInt(make([]byte, 0, 16), 1, uint64(s.Activity)), 2, uint64(s.Viewed))
+func encodeSeen(s store.Seen) []byte { return appendSeen(make([]byte, 0, 16), s) }
+
+func appendSeen(b []byte, s store.Seen) []byte {
+	return putInt(putInt(b, 1, uint64(s.Activity)), 2, uint64(s.Viewed))
 }
 
 func decodeSeen(b []byte) (s store.Seen, err error) {

@@ -84,22 +84,46 @@ func (s *Store) RaiseViewed(ctx context.Context, account string, viewed map[stri
 		return nil
 	}
 	return s.submit(ctx, what, func(g *group) error {
-		raised := make(map[seenBy]store.Seen, len(raise))
-		for by, t := range raise {
-			was, err := g.seenBy(by)
+		entries := make([]*seenEntry, 0, len(raise))
+		for by := range raise {
+			e, err := g.seen(by)
 			if err != nil {
 				return fmt.Errorf("store: %s: %w", what, err)
 			}
-			if t > was.Viewed {
-				was.Viewed = t
-				raised[by] = was
-			}
+			entries = append(entries, e)
 		}
-		for by, seen := range raised {
-			g.seen[by] = seen
+		for _, e := range entries {
+			if t := raise[e.seenBy]; t > e.is.Viewed {
+				e.is.Viewed = t
+				g.putSeen(e)
+			}
 		}
 		return nil
 	})
+}
+
+// seen returns when an account was seen, after what the group holds so far. Who
+// changes it calls putSeen.
+func (g *group) seen(by seenBy) (*seenEntry, error) {
+	if e, ok := g.memory.seen.find(by); ok {
+		return e, nil
+	}
+	is, err := g.view.seen(by)
+	if err != nil {
+		return nil, err
+	}
+	e := &seenEntry{seenBy: by, is: is}
+	g.memory.seen.put(by, e)
+	return e, nil
+}
+
+func (g *group) putSeen(e *seenEntry) {
+	if e.group == g.number {
+		return
+	}
+	e.group = g.number
+	g.seenEntries = append(g.seenEntries, e)
+	g.memory.seen.put(e.seenBy, e)
 }
 
 func (v *view) seen(by seenBy) (seen store.Seen, err error) {

@@ -15,7 +15,7 @@ import (
 // many is decided by a clock (second chance), because a list in order of use
 // would make every reader write.
 //
-// A state that is here is the last one published: the committer puts it in
+// A state that is here is the last one published: the syncer puts it in
 // place after the view that holds its events, and before the answers.
 type states struct {
 	entries *xsync.MapOf[string, *stateEntry]
@@ -93,6 +93,8 @@ func (s *states) get(
 
 	// The load is known to publish before the view is taken: whatever is not in
 	// that view will be published later than now, and so be found in l.newer.
+	// (The committer's view is older, but it asks only for rooms that no group
+	// after that view has changed.)
 	defer func() {
 		s.mu.Lock()
 		if l.newer != nil {
@@ -109,7 +111,7 @@ func (s *states) get(
 	return
 }
 
-// publish makes state the visible one. Only the committer calls it, in order.
+// publish makes state the visible one. Only the syncer calls it, in order.
 func (s *states) publish(roomID string, state room.State) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

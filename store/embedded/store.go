@@ -30,7 +30,14 @@ type Store struct {
 	opening atomic.Bool
 
 	queue chan *request
-	// closing is closed when Close begins, stopped when the committer has ended.
+	// memory is the committer's.
+	memory memory
+	// decided are groups on their way from the committer to the syncer. Who has
+	// received from free may send one: so the syncer has at most one.
+	decided chan *group
+	free    chan struct{}
+	// closing is closed when Close begins, stopped when the committer and the
+	// syncer have ended.
 	closing, stopped chan struct{}
 	closeOnce        sync.Once
 	closeErr         error

@@ -12,6 +12,8 @@ import (
 // nothing else. Safe for concurrent use between acquire and release.
 type view struct {
 	snapshot *pebble.Snapshot
+	// number is that of the last group in it; those that wrote nothing have none.
+	number uint64
 	// groups is how many groups of events had become visible (see ring).
 	groups uint64
 	// refs counts the users, and one more while the view is the current one.
@@ -83,7 +85,7 @@ func (v *view) scan(lower, upper []byte, each func(key, value []byte) (more bool
 	return nil
 }
 
-// views hands out the current view. Only the committer replaces it.
+// views hands out the current view. Only the syncer replaces it.
 type views struct {
 	current atomic.Pointer[view]
 	live    sync.WaitGroup
@@ -102,8 +104,8 @@ func (vs *views) acquire() *view {
 
 // publish makes the database as it is now the current view. The caller knows
 // that all that is in it is durable.
-func (vs *views) publish(db *pebble.DB, groups uint64) {
-	v := &view{snapshot: db.NewSnapshot(), groups: groups, live: &vs.live}
+func (vs *views) publish(db *pebble.DB, number, groups uint64) {
+	v := &view{snapshot: db.NewSnapshot(), number: number, groups: groups, live: &vs.live}
 	v.refs.Store(1)
 	vs.live.Add(1)
 	if old := vs.current.Swap(v); old != nil {

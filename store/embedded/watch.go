@@ -16,8 +16,8 @@ import (
 )
 
 // ring holds the last groups of events that became visible, for watchers. The
-// committer adds, any number of watchers read, and none can hold the committer
-// up: one that falls behind finds its place gone and must read the logs again.
+// syncer adds, any number of watchers read, and none can hold the syncer up: one
+// that falls behind finds its place gone and must read the logs again.
 //
 // Groups are numbered from 1. A position is the epoch, drawn at random when the
 // store was opened, and the number of the last group seen: nothing of it is on

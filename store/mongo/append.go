@@ -144,7 +144,7 @@ func (s *Store) decide(q *request, state room.State) (drafts []room.Draft, err e
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	if err := q.op.CheckDrafts(drafts); err != nil {
+	if err := q.op.CheckDrafts(drafts, false); err != nil {
 		return nil, err
 	}
 	return drafts, nil
