@@ -21,7 +21,7 @@
 // client nor its rules of rooms, so that a mistake is not made twice.
 //
 //	go test ./bench/robustness -v                              under a minute
-//	go test ./bench/robustness -run TestRobustness -robustness.runs 200 -timeout 2h -v
+//	go test ./bench/robustness -run 'TestRobustness$' -robustness.runs 200 -timeout 2h -v
 //
 // A run that fails prints the flags that repeat its workload and its faults (not
 // their timing), the violations with the records that show them, and where its

@@ -40,7 +40,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 		r := &h.Records[i]
 		switch r.Kind {
 		case KindFault:
-			if r.Note != "over" {
+			if r.Note != noteOver {
 				s.faults[r.Op]++
 			}
 		case KindServer:

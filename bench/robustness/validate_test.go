@@ -206,6 +206,7 @@ func clean() []Record {
 		s.on(stream, Record{Kind: KindEnd, Code: "OK", Reason: "4"})
 	}
 	s.add(Record{Kind: KindServer, Note: "ended: exit status 0"})
+	s.add(Record{Kind: KindLast})
 	s.add(Record{Kind: KindServer, Note: noteReady})
 	e := s.open(ada, false, 14)
 	s.on(e, Record{Kind: KindComplete})
