@@ -13,7 +13,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// noteOver notes that a fault is over, which lasted.
+// noteOver begins what is noted when a fault is over that lasted.
 const noteOver = "over"
 
 // apart is how much the clocks of the servers of a run differ with FaultSkew.
@@ -71,7 +71,8 @@ func (in *injector) onMongoDB(ctx context.Context, f Fault, random *rand.Rand) e
 	if err != nil {
 		return err
 	}
-	in.note(f, "member %d", primary)
+	in.note(f, "member %d is the primary", primary)
+	over := noteOver
 	switch f {
 	case FaultStepDown:
 		err = in.set.StepDown(ctx)
@@ -89,12 +90,12 @@ func (in *injector) onMongoDB(ctx context.Context, f Fault, random *rand.Rand) e
 	case FaultKillCursors:
 		var killed int
 		killed, err = in.killCursors(ctx, 2*time.Second)
-		in.note(f, "%d were killed", killed)
+		over = fmt.Sprintf("%s: %d were killed", noteOver, killed)
 	}
 	if ctx.Err() != nil {
 		return nil // heal looks after the rest
 	}
-	in.note(f, noteOver)
+	in.note(f, "%s", over)
 	// The next one is to begin with a set that is whole again.
 	sleep(ctx, 3*time.Second)
 	return err

@@ -89,23 +89,29 @@ func TestRobustnessOnMongoDB(t *testing.T) {
 	t.Logf("\n%s", summary.String())
 }
 
-// series deals faults one at a time until each has had its turn, and then several
-// at once.
+// series deals faults one at a time, and once none, until each has had its turn;
+// and then several at once.
 type series struct {
-	singles []Fault
+	singles [][]Fault
 	several *deck
 }
 
 func newSeries(faults []Fault, seed uint64) *series {
 	random := rand.New(rand.NewPCG(seed, 3))
-	s := &series{singles: append([]Fault(nil), faults...), several: &deck{faults: faults, random: random}}
+	s := &series{several: &deck{faults: faults, random: random}}
+	for _, f := range faults {
+		s.singles = append(s.singles, []Fault{f})
+	}
+	if len(faults) != 1 {
+		s.singles = append(s.singles, nil) // what the others are compared with
+	}
 	random.Shuffle(len(s.singles), func(i, j int) { s.singles[i], s.singles[j] = s.singles[j], s.singles[i] })
 	return s
 }
 
 func (s *series) deal(i int) []Fault {
 	if i < len(s.singles) {
-		return s.singles[i : i+1]
+		return s.singles[i]
 	}
 	return s.several.deal()
 }

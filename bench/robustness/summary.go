@@ -1,6 +1,7 @@
 package robustness
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,6 +22,14 @@ type Summary struct {
 	faults                           map[string]int
 	ends                             map[string]int
 	violations                       map[string]int
+	// single are the runs with one kind of fault, or with none.
+	single map[Fault]*costs
+}
+
+// costs are what runs with one kind of fault came to.
+type costs struct {
+	Recovery
+	runs, acknowledged, deliveries, duplicates, lost, others int
 }
 
 // Add counts a run.
@@ -29,6 +38,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 	defer s.mu.Unlock()
 	if s.faults == nil {
 		s.faults, s.ends, s.violations = make(map[string]int), make(map[string]int), make(map[string]int)
+		s.single = make(map[Fault]*costs)
 	}
 	s.runs++
 	s.rooms += len(h.Logs)
@@ -40,7 +50,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 		r := &h.Records[i]
 		switch r.Kind {
 		case KindFault:
-			if r.Note != noteOver {
+			if !strings.HasPrefix(r.Note, noteOver) {
 				s.faults[r.Op]++
 			}
 		case KindServer:
@@ -60,6 +70,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 			s.entries += len(r.Entries)
 		}
 	}
+	acknowledged, deliveries, duplicates := s.acknowledged, s.deliveries, s.duplicates
 	s.count(h)
 	for _, c := range h.Calls {
 		s.calls++
@@ -90,6 +101,50 @@ func (s *Summary) Add(h *History, violations []Violation) {
 	s.devices, s.accounts = s.devices+len(devices), s.accounts+len(accounts)
 	for _, v := range violations {
 		s.violations[v.Validator]++
+	}
+	if recoveries := Recoveries(h); len(recoveries) == 1 {
+		s.addSingle(recoveries[0], violations, costs{
+			acknowledged: s.acknowledged - acknowledged, deliveries: s.deliveries - deliveries, duplicates: s.duplicates - duplicates,
+		})
+	}
+}
+
+// addSingle adds a run with one kind of fault, or none.
+func (s *Summary) addSingle(r Recovery, violations []Violation, run costs) {
+	c := s.single[r.Fault]
+	if c == nil {
+		c = &costs{}
+		s.single[r.Fault] = c
+	}
+	c.runs++
+	c.Times += r.Times
+	c.Anywhere.atLeast(r.Anywhere)
+	c.There.atLeast(r.There)
+	c.acknowledged += run.acknowledged
+	c.deliveries += run.deliveries
+	c.duplicates += run.duplicates
+	for _, v := range violations {
+		if v.Validator == "durable" || v.Validator == "complete" {
+			c.lost++
+		} else {
+			c.others++
+		}
+	}
+}
+
+// writeSingle writes a table of the runs with one kind of fault: a pause is the
+// longest time without an acknowledged message, and without one on a stream, that
+// falls together with the fault; the second pair is that of the server that the
+// fault was done to.
+func (s *Summary) writeSingle(b *strings.Builder) {
+	fmt.Fprintf(b, "%-16s %5s %6s %9s %11s %10s %5s %7s  %s\n", "fault", "runs", "times", "acknowl.", "deliveries", "duplicates", "lost", "others", "longest pause: acks, deliveries (there)")
+	for _, f := range slices.Sorted(maps.Keys(s.single)) {
+		c := s.single[f]
+		there := ""
+		if c.There != (Pause{}) {
+			there = fmt.Sprintf(" (%v)", c.There)
+		}
+		fmt.Fprintf(b, "%-16s %5d %6d %9d %11d %10d %5d %7d  %v%s\n", cmp.Or(f, "none"), c.runs, c.Times, c.acknowledged, c.deliveries, c.duplicates, c.lost, c.others, c.Anywhere, there)
 	}
 }
 
@@ -152,5 +207,6 @@ func (s *Summary) String() string {
 		total += s.violations[v.Name]
 	}
 	row("violations", "%d", total)
+	s.writeSingle(&b)
 	return b.String()
 }
