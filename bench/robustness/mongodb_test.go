@@ -86,6 +86,11 @@ func TestRobustnessOnMongoDB(t *testing.T) {
 		})
 	}
 	workers.Wait()
+	for _, f := range []Fault{FaultStoreCut, FaultStoreHalfOpen} {
+		if c := summary.single[f]; c != nil && c.There.Acknowledged < *cutFlag/2 {
+			t.Errorf("%s: a server that was cut off for %v acknowledged nothing for %v only: it was not cut off", f, *cutFlag, c.There.Acknowledged)
+		}
+	}
 	t.Logf("\n%s", summary.String())
 }
 

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
-
-	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
 	"github.com/chatstream/chatstream/store"
 	"github.com/chatstream/chatstream/store/mongo"
@@ -17,16 +14,19 @@ import (
 // openMongoDB opens the store in a database, by the ways in via, and says where it
 // is.
 func openMongoDB(uri, database, via string, c *clock, log *slog.Logger) (st store.Store, where string, err error) {
-	ways := make(detours)
-	for way := range strings.SplitSeq(via, ",") {
-		member, address, ok := strings.Cut(way, "=")
-		if !ok && via != "" {
-			return nil, "", fmt.Errorf("-via %q is not MEMBER=ADDRESS,MEMBER=ADDRESS", via)
+	cfg := mongo.Config{URI: uri, Database: database, Logger: log, Now: c.now}
+	if via != "" {
+		ways := make(detours)
+		for way := range strings.SplitSeq(via, ",") {
+			member, address, ok := strings.Cut(way, "=")
+			if !ok {
+				return nil, "", fmt.Errorf("-via %q is not MEMBER=ADDRESS,MEMBER=ADDRESS", via)
+			}
+			ways[member] = address
 		}
-		ways[member] = address
+		cfg.Dialer = ways
 	}
-	topology.DefaultDialer = ways
-	m, err := mongo.Open(context.Background(), mongo.Config{URI: uri, Database: database, Logger: log, Now: c.now})
+	m, err := mongo.Open(context.Background(), cfg)
 	if err != nil {
 		return nil, "", err
 	}
@@ -38,8 +38,12 @@ func openMongoDB(uri, database, via string, c *clock, log *slog.Logger) (st stor
 // takes must be found where it connects.
 type detours map[string]string
 
-// DialContext implements the driver's Dialer.
+// DialContext implements mongo.Dialer.
 func (d detours) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	way, ok := d[address]
+	if !ok {
+		return nil, fmt.Errorf("there is no way to %s", address)
+	}
 	var dialer net.Dialer
-	return dialer.DialContext(ctx, network, cmp.Or(d[address], address))
+	return dialer.DialContext(ctx, network, way)
 }
