@@ -119,6 +119,7 @@ func (d *device) create(ctx context.Context, s *session, name string) Record {
 
 // send says what belongs to uuid.
 func (d *device) send(ctx context.Context, s *session, room, uuid string) Record {
+	d.w.name(uuid)
 	r := Record{Op: OpSend, Account: s.account.id, Room: room, UUID: uuid, Text: textOf(uuid)}
 	return d.call(ctx, r, func(ctx context.Context, to *api, r *Record) error {
 		answer, err := to.commands.ClientMessageToServerRPC(ctx, &commandspb.ClientMessageToServerRequest{
@@ -174,6 +175,7 @@ func (d *device) leave(ctx context.Context, s *session, room string) Record {
 
 // remove kicks or bans target.
 func (d *device) remove(ctx context.Context, s *session, op, room, target, uuid string) Record {
+	d.w.name(uuid)
 	r := Record{Op: op, Account: s.account.id, Room: room, UUID: uuid, Target: target}
 	return d.call(ctx, r, func(ctx context.Context, to *api, r *Record) error {
 		how := commandspb.RemoveFromChatRoomRequest_KICK

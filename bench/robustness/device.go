@@ -31,6 +31,20 @@ type world struct {
 	// and their passwords.
 	rooms     []string
 	passwords map[string]string
+	// named are the uuids that devices have given to what they have sent.
+	named map[string]bool
+}
+
+func (w *world) name(uuid string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.named[uuid] = true
+}
+
+func (w *world) isNamed(uuid string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.named[uuid]
 }
 
 func (w *world) learn(room, password string) {

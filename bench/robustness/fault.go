@@ -96,6 +96,9 @@ func (f Fault) onServer() bool {
 	return false
 }
 
+// isLasting: it is there from the start of a server to its end.
+func (f Fault) isLasting() bool { return f == FaultTinyTail || f == FaultTinyLimits || f == FaultSkew }
+
 func (f Fault) onClients() bool {
 	return f == FaultCut || f == FaultHalfOpen || f == FaultSlowClient || f == FaultDeafClient
 }
@@ -346,6 +349,11 @@ func (in *injector) heal(ctx context.Context) error {
 func (in *injector) run(ctx context.Context, faults []Fault, seed uint64) error {
 	var wg sync.WaitGroup
 	var server, clients, mongodb error
+	for _, f := range faults {
+		if f.isLasting() {
+			in.note(f, noteLasting)
+		}
+	}
 	wg.Go(func() {
 		server = in.attack(ctx, faults, rand.New(rand.NewPCG(seed, 1)), Fault.onServer, in.onServer)
 	})

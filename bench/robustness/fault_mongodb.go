@@ -16,6 +16,9 @@ import (
 // noteOver begins what is noted when a fault is over that lasted.
 const noteOver = "over"
 
+// noteLasting is noted of a fault that lasts as long as the servers do.
+const noteLasting = "all the time"
+
 // apart is how much the clocks of the servers of a run differ with FaultSkew.
 const apart = 5 * time.Second
 

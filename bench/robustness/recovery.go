@@ -3,6 +3,7 @@ package robustness
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -60,6 +61,9 @@ func Recoveries(h *History) []Recovery {
 			}
 			open[key] = len(spans)
 			spans = append(spans, span{Fault(r.Op), r.Server, r.At, r.At + settles})
+			if r.Note == noteLasting {
+				spans[len(spans)-1].to = math.MaxInt64
+			}
 		case healed != 0: // it is being looked at, not worked
 		case r.Kind == KindAnswer && r.Outcome == Done && r.Op == OpSend:
 			acknowledged = append(acknowledged, moment{r.At, r.Server})

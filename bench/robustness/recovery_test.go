@@ -76,6 +76,11 @@ func TestRecoveriesArePausesAroundFaults(t *testing.T) {
 			Recovery{Fault: FaultKill, Times: 1, Anywhere: Pause{15 * s, 15 * s}},
 		},
 		{
+			"of one that lasts for ever", map[time.Duration]Record{5 * s: fault(0, noteLasting)},
+			func(t time.Duration, _ int, _ bool) bool { return t > 11*s && t < 13*s },
+			Recovery{Fault: FaultKill, Times: 1, Anywhere: Pause{2 * s, 2 * s}},
+		},
+		{
 			"twice", map[time.Duration]Record{5 * s: fault(0, ""), 12 * s: fault(0, "")},
 			func(t time.Duration, _ int, acknowledged bool) bool {
 				return acknowledged && t > 5*s && t < 6*s || !acknowledged && t > 12*s && t < 14*s

@@ -136,7 +136,7 @@ func (r *run) begin() error {
 		}
 		addresses = append(addresses, p.address)
 	}
-	r.world = &world{rec: r.rec, passwords: make(map[string]string)}
+	r.world = &world{rec: r.rec, passwords: make(map[string]string), named: make(map[string]bool)}
 	network := slices.Contains(r.cfg.Faults, FaultCut) || slices.Contains(r.cfg.Faults, FaultHalfOpen)
 	for i := range r.cfg.Devices {
 		to := addresses

@@ -231,6 +231,10 @@ func (c *chat) takeAll(list []*chatpb.ChatMessageToClient) {
 		case !m.Stored():
 		case c.downloads[m.Room] != nil:
 			c.downloads[m.Room].add(m)
+		case !c.initial && m.Body == bodyUpdate && !c.d.w.isNamed(m.UUID) && book.lacks(m):
+			// The server named it: a join or a leave. Who is in a room does not join
+			// it, so another device of the account has left, and its answer was late.
+			book.gone(m.Room, m.Time)
 		default:
 			book.stored(m)
 			if !c.initial && (m.Body == bodyKicked || m.Body == bodyBanned) && m.Target == c.s.account.id {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ type Summary struct {
 	events                           int
 	faults                           map[string]int
 	ends                             map[string]int
+	doubts                           map[string]int // why an outcome is unknown
 	violations                       map[string]int
 	// single are the runs with one kind of fault, or with none.
 	single map[Fault]*costs
@@ -38,7 +40,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 	defer s.mu.Unlock()
 	if s.faults == nil {
 		s.faults, s.ends, s.violations = make(map[string]int), make(map[string]int), make(map[string]int)
-		s.single = make(map[Fault]*costs)
+		s.single, s.doubts = make(map[Fault]*costs), make(map[string]int)
 	}
 	s.runs++
 	s.rooms += len(h.Logs)
@@ -57,12 +59,6 @@ func (s *Summary) Add(h *History, violations []Violation) {
 			if r.Note == noteReady {
 				s.starts++
 			}
-		case KindRun:
-			for _, f := range []Fault{FaultTinyTail, FaultTinyLimits} {
-				if strings.Contains(r.Note, string(f)) {
-					s.faults[string(f)]++
-				}
-			}
 		case KindReply:
 			if r.Op == OpLookup && r.Last {
 				s.lookups++
@@ -77,6 +73,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 		switch {
 		case c.Answer == nil || c.Answer.Outcome == Unknown:
 			s.unknown++
+			s.doubts[doubt(c.Answer)]++
 		case c.Answer.Outcome == Refused:
 			s.refused++
 		case c.Sent.Op == OpSend || c.Sent.Op == OpKick || c.Sent.Op == OpBan || c.Sent.Op == OpJoin || c.Sent.Op == OpLeave:
@@ -107,6 +104,22 @@ func (s *Summary) Add(h *History, violations []Violation) {
 			acknowledged: s.acknowledged - acknowledged, deliveries: s.deliveries - deliveries, duplicates: s.duplicates - duplicates,
 		})
 	}
+}
+
+var statusCode = regexp.MustCompile(`code = (\w+)`)
+
+// doubt is why it is not known what became of a command.
+func doubt(answer *Record) string {
+	switch {
+	case answer == nil:
+		return "no answer"
+	case answer.Error == "":
+		return answer.Status
+	}
+	if m := statusCode.FindStringSubmatch(answer.Error); m != nil {
+		return m[1]
+	}
+	return answer.Error
 }
 
 // addSingle adds a run with one kind of fault, or none.
@@ -197,6 +210,7 @@ func (s *Summary) String() string {
 	row("server starts", "%d", s.starts)
 	row("devices, accounts, rooms", "%d, %d, %d", s.devices, s.accounts, s.rooms)
 	row("commands", "%d; %d without a known outcome, %d refused", s.calls, s.unknown, s.refused)
+	row("unknown outcomes", "%s", counts(s.doubts))
 	row("acknowledged", "%d changes; %d events in the rooms' logs", s.acknowledged, s.events)
 	row("deliveries", "%d; %d of them duplicates, %d more in rooms that were downloaded again", s.deliveries, s.duplicates, s.downloads)
 	row("streams", "%d of %d tries; they ended with %s", s.streams, s.tries, counts(s.ends))
