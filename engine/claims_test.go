@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/proto/streampb"
 	"github.com/chatstream/chatstream/store"
@@ -84,6 +85,36 @@ func TestClaimAfterTheLookIsFenced(t *testing.T) {
 		close(gate)
 		a.mustEnd(first, byAnother)
 		b.mustLive(second)
+	})
+}
+
+// A server that was cut off is shown all that it has missed at once: the claim of
+// a newer stream, and what was said after it.
+func TestOlderStreamIsNotToldWhatComesWithTheNewersClaim(t *testing.T) {
+	inCluster(t, Config{}, func(a, b *rig) {
+		a.create(roomA, 0)
+		first := a.connected(0)
+		a.settle()
+		told := len(first.live())
+		a.log.hold()
+		second := b.connected(0)
+		a.text(roomA, 0, "after the newer stream")
+		// While the feed is busy with rooms that nobody is in, the room above has its
+		// turn.
+		busy := make([]room.Event, 200_000)
+		for i := range busy {
+			busy[i].Room = []string{"nobody's", "no one's"}[i%2]
+		}
+		a.log.together(busy)
+		a.log.release()
+		a.mustEnd(first, byAnother)
+		if n := len(first.live()) - told; n != 0 {
+			t.Errorf("the older stream is told %d messages", n)
+		}
+		b.mustLive(second)
+		if n := len(second.live()); n != 1 {
+			t.Errorf("the newer stream is told %d messages", n)
+		}
 	})
 }
 

@@ -48,10 +48,12 @@ func (f *feed) watch(ctx context.Context, attempt *int) error {
 			return err
 		}
 		*attempt = 0
-		f.hand(batch.Events)
+		// First, since the events may be what came after them: an older stream is
+		// told nothing of that. What came before, its device gets on the newer one.
 		for _, c := range batch.Claims {
 			f.engine.claimed(c)
 		}
+		f.hand(batch.Events)
 		for _, account := range batch.Sessions {
 			f.engine.recheck(account)
 		}

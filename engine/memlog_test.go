@@ -184,6 +184,19 @@ func (l *memLog) set(f func()) {
 // hold makes Watch show nothing of what is stored from now on, until release.
 func (l *memLog) hold() { l.set(func() { l.held = len(l.feed) }) }
 
+// together makes what is held become visible together, with more behind it.
+func (l *memLog) together(more []room.Event) {
+	l.set(func() {
+		first := &l.feed[l.held]
+		for i := l.held + 1; i < len(l.feed); i++ {
+			b := &l.feed[i]
+			first.Events, first.Claims = append(first.Events, b.Events...), append(first.Claims, b.Claims...)
+			b.Events, b.Claims = nil, nil
+		}
+		first.Events = append(first.Events, more...)
+	})
+}
+
 func (l *memLog) release() {
 	l.set(func() { l.held = -1 })
 	l.changedNow()

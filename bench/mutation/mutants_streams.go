@@ -13,6 +13,9 @@ var ofStreams = []mutant{
 		from: "if s.acquire() {\n\t\t\treturn Ref{s}, true", to: "if s != nil {\n\t\t\treturn Ref{s}, true"},
 	{what: "the registry does not look whether another has taken the place of a stream that has ended", file: "engine/registry.go",
 		from: "over = s\n", to: "if over = s; true {\n\t\t\treturn Ref{}, false\n\t\t}\n"},
+	{what: "a newer stream's claim counts after the events that are shown with it", file: "engine/feed.go",
+		from: "for _, c := range batch.Claims {\n\t\t\tf.engine.claimed(c)\n\t\t}\n\t\tf.hand(batch.Events)\n",
+		to:   "f.hand(batch.Events)\n\t\tfor _, c := range batch.Claims {\n\t\t\tf.engine.claimed(c)\n\t\t}\n"},
 	// The end: invariants 2, 4 and 13.
 	{what: "the last reason stays", file: "engine/stream.go",
 		from: "if !s.ending.CompareAndSwap(nil, &why) {", to: "if s.ending.Swap(&why) != nil {"},

@@ -41,14 +41,19 @@ func (r *run) audit(ctx context.Context, settled []owner) error {
 		o.awaitEnds(waiting, r.devices)
 	}
 	// What may still be under way from clients that have given up ends here.
-	if r.random.IntN(2) == 0 {
-		r.server.kill()
-	} else {
-		r.server.stop()
+	for _, p := range r.servers {
+		if r.random.IntN(2) == 0 {
+			p.kill()
+		} else {
+			p.stop()
+		}
 	}
+	r.rec.Add(Record{Kind: KindLast})
 	restarted := r.rec.Number()
-	if err := r.server.start(); err != nil {
-		return err
+	for _, p := range r.servers {
+		if err := p.start(); err != nil {
+			return err
+		}
 	}
 	again, cancel := context.WithTimeout(ctx, r.cfg.Patience)
 	defer cancel()

@@ -179,6 +179,14 @@ func (b *book) stored(m *Message) {
 	}
 }
 
+// lacks reports whether m is of a room in the book, and later than what is there.
+func (b *book) lacks(m *Message) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.rooms[m.Room]
+	return s != nil && m.Time > s.time
+}
+
 // behind is a room of the book that has not come to the place it is to come to,
 // "" if there is none.
 func (b *book) behind(times map[string]int64) string {

@@ -18,13 +18,15 @@ import (
 const callTimeout = 4 * time.Second
 
 // call records r, has do send it, and records what came of it.
-func (d *device) call(ctx context.Context, r Record, do func(context.Context, *Record) error) Record {
+func (d *device) call(ctx context.Context, r Record, do func(context.Context, *api, *Record) error) Record {
+	var to *api
+	r.Server, to = d.api()
 	r.Kind, r.Device, r.Call = KindCall, d.id, d.w.rec.Number()
 	d.w.rec.Add(r)
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	r.Kind, r.Outcome = KindAnswer, Unknown
-	if err := do(ctx, &r); err != nil {
+	if err := do(ctx, to, &r); err != nil {
 		r.Error = err.Error()
 		switch status.Code(err) {
 		case codes.Unimplemented, codes.InvalidArgument, codes.Unauthenticated, codes.AlreadyExists:
@@ -32,6 +34,9 @@ func (d *device) call(ctx context.Context, r Record, do func(context.Context, *R
 		}
 	}
 	d.w.rec.Add(r)
+	if r.Outcome == Unknown {
+		d.leaves(r.Server)
+	}
 	return r
 }
 
@@ -53,8 +58,8 @@ func (d *device) judge(s *session, r *Record, code chatpb.ReturnStatus, refused 
 
 // createAccount makes a, and logs nobody in.
 func (d *device) createAccount(ctx context.Context, a *account) Record {
-	return d.call(ctx, Record{Op: OpCreateAccount, Text: a.name}, func(ctx context.Context, r *Record) error {
-		answer, err := d.api().accounts.CreateAccount(ctx, &chatstreampb.CreateAccountRequest{Name: a.name, Password: a.password})
+	return d.call(ctx, Record{Op: OpCreateAccount, Text: a.name}, func(ctx context.Context, to *api, r *Record) error {
+		answer, err := to.accounts.CreateAccount(ctx, &chatstreampb.CreateAccountRequest{Name: a.name, Password: a.password})
 		if err != nil {
 			return err
 		}
@@ -69,8 +74,8 @@ func (d *device) logIn(ctx context.Context, a *account) Record {
 	d.mu.Lock()
 	d.session = nil
 	d.mu.Unlock()
-	return d.call(ctx, Record{Op: OpLogin, Account: a.id}, func(ctx context.Context, r *Record) error {
-		answer, err := d.api().accounts.Login(ctx, &chatstreampb.LoginRequest{Name: a.name, Password: a.password, InstallationId: d.id})
+	return d.call(ctx, Record{Op: OpLogin, Account: a.id}, func(ctx context.Context, to *api, r *Record) error {
+		answer, err := to.accounts.Login(ctx, &chatstreampb.LoginRequest{Name: a.name, Password: a.password, InstallationId: d.id})
 		if err != nil {
 			return err
 		}
@@ -87,8 +92,8 @@ func (d *device) logIn(ctx context.Context, a *account) Record {
 
 func (d *device) logOut(ctx context.Context, s *session) Record {
 	d.lost(s)
-	return d.call(ctx, Record{Op: OpLogout, Account: s.account.id, Text: s.token}, func(ctx context.Context, r *Record) error {
-		_, err := d.api().accounts.Logout(ctx, &chatstreampb.LogoutRequest{LoginInfo: d.login(s)})
+	return d.call(ctx, Record{Op: OpLogout, Account: s.account.id, Text: s.token}, func(ctx context.Context, to *api, r *Record) error {
+		_, err := to.accounts.Logout(ctx, &chatstreampb.LogoutRequest{LoginInfo: d.login(s)})
 		if err == nil {
 			r.Outcome = Done
 		}
@@ -97,8 +102,8 @@ func (d *device) logOut(ctx context.Context, s *session) Record {
 }
 
 func (d *device) create(ctx context.Context, s *session, name string) Record {
-	return d.call(ctx, Record{Op: OpCreate, Account: s.account.id}, func(ctx context.Context, r *Record) error {
-		answer, err := d.api().commands.CreateChatRoomRPC(ctx, &commandspb.CreateChatRoomRequest{LoginInfo: d.login(s), ChatRoomName: name})
+	return d.call(ctx, Record{Op: OpCreate, Account: s.account.id}, func(ctx context.Context, to *api, r *Record) error {
+		answer, err := to.commands.CreateChatRoomRPC(ctx, &commandspb.CreateChatRoomRequest{LoginInfo: d.login(s), ChatRoomName: name})
 		if err != nil {
 			return err
 		}
@@ -114,9 +119,10 @@ func (d *device) create(ctx context.Context, s *session, name string) Record {
 
 // send says what belongs to uuid.
 func (d *device) send(ctx context.Context, s *session, room, uuid string) Record {
+	d.w.name(uuid)
 	r := Record{Op: OpSend, Account: s.account.id, Room: room, UUID: uuid, Text: textOf(uuid)}
-	return d.call(ctx, r, func(ctx context.Context, r *Record) error {
-		answer, err := d.api().commands.ClientMessageToServerRPC(ctx, &commandspb.ClientMessageToServerRequest{
+	return d.call(ctx, r, func(ctx context.Context, to *api, r *Record) error {
+		answer, err := to.commands.ClientMessageToServerRPC(ctx, &commandspb.ClientMessageToServerRequest{
 			LoginInfo: d.login(s), MessageUuid: uuid,
 			Message: &chatpb.TypeOfChatMessage{
 				MessageSpecifics: &chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_TextMessage{
@@ -135,8 +141,8 @@ func (d *device) send(ctx context.Context, s *session, room, uuid string) Record
 
 // observe says that the user has looked at a room.
 func (d *device) observe(ctx context.Context, s *session, room string) Record {
-	return d.call(ctx, Record{Op: OpObserve, Account: s.account.id, Room: room}, func(ctx context.Context, r *Record) error {
-		answer, err := d.api().commands.ClientMessageToServerRPC(ctx, &commandspb.ClientMessageToServerRequest{
+	return d.call(ctx, Record{Op: OpObserve, Account: s.account.id, Room: room}, func(ctx context.Context, to *api, r *Record) error {
+		answer, err := to.commands.ClientMessageToServerRPC(ctx, &commandspb.ClientMessageToServerRequest{
 			LoginInfo: d.login(s), TimestampObserved: time.Now().UnixMilli(),
 			Message: &chatpb.TypeOfChatMessage{
 				MessageSpecifics: &chatpb.MessageSpecifics{MessageBody: &chatpb.MessageSpecifics_UpdateObservedTimeMessage{
@@ -155,8 +161,8 @@ func (d *device) observe(ctx context.Context, s *session, room string) Record {
 
 func (d *device) leave(ctx context.Context, s *session, room string) Record {
 	s.book.forget(room)
-	r := d.call(ctx, Record{Op: OpLeave, Account: s.account.id, Room: room}, func(ctx context.Context, r *Record) error {
-		answer, err := d.api().commands.LeaveChatRoomRPC(ctx, &commandspb.LeaveChatRoomRequest{LoginInfo: d.login(s), ChatRoomId: room})
+	r := d.call(ctx, Record{Op: OpLeave, Account: s.account.id, Room: room}, func(ctx context.Context, to *api, r *Record) error {
+		answer, err := to.commands.LeaveChatRoomRPC(ctx, &commandspb.LeaveChatRoomRequest{LoginInfo: d.login(s), ChatRoomId: room})
 		if err != nil {
 			return err
 		}
@@ -169,13 +175,14 @@ func (d *device) leave(ctx context.Context, s *session, room string) Record {
 
 // remove kicks or bans target.
 func (d *device) remove(ctx context.Context, s *session, op, room, target, uuid string) Record {
+	d.w.name(uuid)
 	r := Record{Op: op, Account: s.account.id, Room: room, UUID: uuid, Target: target}
-	return d.call(ctx, r, func(ctx context.Context, r *Record) error {
+	return d.call(ctx, r, func(ctx context.Context, to *api, r *Record) error {
 		how := commandspb.RemoveFromChatRoomRequest_KICK
 		if op == OpBan {
 			how = commandspb.RemoveFromChatRoomRequest_BAN
 		}
-		answer, err := d.api().commands.RemoveFromChatRoomRPC(ctx, &commandspb.RemoveFromChatRoomRequest{
+		answer, err := to.commands.RemoveFromChatRoomRPC(ctx, &commandspb.RemoveFromChatRoomRequest{
 			LoginInfo: d.login(s), MessageUuid: uuid, KickOrBan: how, ChatRoomId: room, AccountIdToRemove: target,
 		})
 		if err != nil {
@@ -192,8 +199,8 @@ func (d *device) join(ctx context.Context, s *session, room, password string) Re
 	s.book.forget(room)
 	got := &download{turn: s.book.turn(room)}
 	finished := false
-	r := d.call(ctx, Record{Op: OpJoin, Account: s.account.id, Room: room}, func(ctx context.Context, r *Record) error {
-		rpc, err := d.api().commands.JoinChatRoomRPC(ctx, &commandspb.JoinChatRoomRequest{
+	r := d.call(ctx, Record{Op: OpJoin, Account: s.account.id, Room: room}, func(ctx context.Context, to *api, r *Record) error {
+		rpc, err := to.commands.JoinChatRoomRPC(ctx, &commandspb.JoinChatRoomRequest{
 			LoginInfo: d.login(s), ChatRoomId: room, ChatRoomPassword: password,
 		})
 		if err != nil {

@@ -31,6 +31,20 @@ type world struct {
 	// and their passwords.
 	rooms     []string
 	passwords map[string]string
+	// named are the uuids that devices have given to what they have sent.
+	named map[string]bool
+}
+
+func (w *world) name(uuid string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.named[uuid] = true
+}
+
+func (w *world) isNamed(uuid string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.named[uuid]
 }
 
 func (w *world) learn(room, password string) {
@@ -115,8 +129,9 @@ type device struct {
 	// exact: it resumes by places, and understands bookmarks and go-aways.
 	exact bool
 	// steady: it seldom leaves a stream.
-	steady  bool
-	address string
+	steady bool
+	// addresses are those of the servers, as the device reaches them.
+	addresses []string
 
 	// made are the rooms that it made. The actor's own.
 	made []string
@@ -128,8 +143,12 @@ type device struct {
 	// settling: it keeps its stream.
 	settling atomic.Bool
 
-	mu      sync.Mutex
-	conn    *api
+	mu sync.Mutex
+	// conns are the connections, one to each server; at is the server that the
+	// device is at, an index of both; hops decides when it goes elsewhere.
+	conns   []*api
+	at      int
+	hops    *rand.Rand
 	session *session
 	books   map[*account]*book
 	current *chat
@@ -139,32 +158,62 @@ type device struct {
 }
 
 // newDevice makes the n-th device: every other one resumes exactly, and half of
-// either kind is steady.
-func newDevice(w *world, n int, address string) (*device, error) {
+// either kind is steady. It begins at one of the servers, and every now and then
+// goes to another with its next command or its next stream.
+func newDevice(w *world, n int, addresses []string, seed uint64) (*device, error) {
 	d := &device{
-		w: w, id: fmt.Sprintf("device%02d-0000-0000-0000-000000000000", n), exact: n%2 == 0, steady: n%4 < 2, address: address,
+		w: w, id: fmt.Sprintf("device%02d-0000-0000-0000-000000000000", n), exact: n%2 == 0, steady: n%4 < 2,
+		addresses: addresses, at: n / 2 % len(addresses), hops: rand.New(rand.NewPCG(seed, uint64(300+n))),
 		books: make(map[*account]*book), changed: make(chan struct{}),
 	}
-	var err error
-	d.conn, err = dial(address)
-	return d, err
+	for _, address := range addresses {
+		c, err := dial(address)
+		if err != nil {
+			return d, err
+		}
+		d.conns = append(d.conns, c)
+	}
+	return d, nil
 }
 
-func (d *device) api() *api {
+// api is a connection for the next command or stream, and the number of the
+// server that it leads to.
+func (d *device) api() (server int, a *api) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.conn
+	if len(d.conns) > 1 && d.hops.IntN(4) == 0 {
+		d.at = d.hops.IntN(len(d.conns))
+	}
+	return d.at + 1, d.conns[d.at]
 }
 
-// redial gives up the connection, with all that is on it, for a new one.
-func (d *device) redial() error {
-	c, err := dial(d.address)
+// leaves has the device go elsewhere, if there is another server, since this one
+// cannot be used.
+func (d *device) leaves(server int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.at == server-1 {
+		d.at = server % len(d.conns)
+	}
+}
+
+// connection is the one to the server that the device is at.
+func (d *device) connection() *grpc.ClientConn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.conns[d.at].conn
+}
+
+// redial gives up the connection to a server, with all that is on it, for a new
+// one.
+func (d *device) redial(server int) error {
+	c, err := dial(d.addresses[server-1])
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
-	old := d.conn
-	d.conn = c
+	old := d.conns[server-1]
+	d.conns[server-1] = c
 	d.mu.Unlock()
 	return old.conn.Close()
 }
@@ -228,7 +277,9 @@ func (d *device) hangUp() {
 		}
 	}
 	d.readers.Wait()
-	_ = d.api().conn.Close() // it is over either way
+	for _, c := range d.conns {
+		_ = c.conn.Close() // it is over either way
+	}
 }
 
 // sleep waits, and reports whether ctx goes on.

@@ -17,11 +17,23 @@
 // validate_*.go) judge the history, off-line: pure functions, one for each
 // guarantee.
 //
+// On MongoDB there are several servers on one database of a replica set of three,
+// the devices go from one to another with any command and any stream, and the
+// faults are those of the database too (fault_mongodb.go). The set knows one
+// address of each member, which is everybody's; so that one server alone can be cut
+// off, faultyserver connects to proxies instead. What is not done: the members are
+// not cut off from each other, and a server never reaches some members and not the
+// others. Of each fault it is measured for how long nothing was acknowledged and
+// nothing delivered (recovery.go).
+//
 // The devices know the wire and nothing else of this project: neither its
 // client nor its rules of rooms, so that a mistake is not made twice.
 //
-//	go test ./bench/robustness -v                              under a minute
-//	go test ./bench/robustness -run TestRobustness -robustness.runs 200 -timeout 2h -v
+//	go test ./bench/robustness -run 'TestRobustness$' -v       under a minute
+//	go test ./bench/robustness -run TestRobustnessOnMongoDB -v about one; needs CHATSTREAM_TEST_MONGOD
+//	go test ./bench/robustness -run 'TestRobustness$' -robustness.runs 200 -timeout 2h -v
+//	go test ./bench/robustness -run TestRobustnessOnMongoDB -robustness.runs 19 -timeout 20m -v    each fault once
+//	go test ./bench/robustness -run TestRobustnessOnMongoDB -robustness.faults store-cut -robustness.cut 60s -robustness.runs 1 -v
 //
 // A run that fails prints the flags that repeat its workload and its faults (not
 // their timing), the violations with the records that show them, and where its

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/chatstream/chatstream/store/mongo/mongotest"
 )
 
 // Fault is something that is done to the server, to its disk and clock, to the
@@ -33,24 +35,44 @@ const (
 	FaultPower      Fault = "power"       // what was not synced is lost
 )
 
+// The faults of MongoDB, and of what is between it and a server.
+const (
+	FaultStepDown       Fault = "step-down"       // the primary resigns
+	FaultKillPrimary    Fault = "kill-primary"    // SIGKILL, 1 to 3 s, and it is back
+	FaultFreezePrimary  Fault = "freeze-primary"  // SIGSTOP, 5 s, SIGCONT
+	FaultRestartMembers Fault = "restart-members" // SIGTERM, and it is back: one after the other
+	FaultStoreCut       Fault = "store-cut"       // a server reaches no member for 5 s, and is told so
+	FaultStoreHalfOpen  Fault = "store-half-open" // nothing comes through, and nobody is told
+	FaultKillCursors    Fault = "kill-cursors"    // the change streams' cursors are killed again and again
+	FaultSkew           Fault = "skew"            // the servers' clocks are 5 s apart from the start
+)
+
 // AllFaults are all of them.
 var AllFaults = []Fault{
 	FaultKill, FaultTerm, FaultPause, FaultCut, FaultHalfOpen, FaultSlowClient, FaultDeafClient,
 	FaultTinyTail, FaultTinyLimits, FaultSlowDisk, FaultFullDisk, FaultClock, FaultPower,
 }
 
-// ParseFaults reads names with commas between them.
-func ParseFaults(names string) ([]Fault, error) {
+// MongoDBFaults are those of servers on MongoDB: its own first, then all of the
+// others but those of the embedded store's disk.
+var MongoDBFaults = []Fault{
+	FaultStepDown, FaultKillPrimary, FaultFreezePrimary, FaultRestartMembers, FaultStoreCut, FaultStoreHalfOpen,
+	FaultKillCursors, FaultSkew, FaultClock,
+	FaultKill, FaultTerm, FaultPause, FaultCut, FaultHalfOpen, FaultSlowClient, FaultDeafClient, FaultTinyTail, FaultTinyLimits,
+}
+
+// ParseFaults reads names with commas between them; all are all of known.
+func ParseFaults(names string, known []Fault) ([]Fault, error) {
 	if names == "" || names == "all" {
-		return AllFaults, nil
+		return known, nil
 	}
 	var list []Fault
 	for name := range strings.SplitSeq(names, ",") {
 		if name == "none" {
 			continue
 		}
-		if !slices.Contains(AllFaults, Fault(name)) {
-			return nil, fmt.Errorf("unknown fault %q; there are %v", name, AllFaults)
+		if !slices.Contains(known, Fault(name)) {
+			return nil, fmt.Errorf("unknown fault %q; there are %v", name, known)
 		}
 		list = append(list, Fault(name))
 	}
@@ -59,13 +81,23 @@ func ParseFaults(names string) ([]Fault, error) {
 
 // needsFaulty: only faultyserver can do it.
 func (f Fault) needsFaulty() bool {
-	return f == FaultSlowDisk || f == FaultFullDisk || f == FaultClock || f == FaultPower
+	return f == FaultSlowDisk || f == FaultFullDisk || f == FaultClock || f == FaultPower || f == FaultSkew || f.behindServer()
 }
+
+// behindServer: between a server and MongoDB.
+func (f Fault) behindServer() bool { return f == FaultStoreCut || f == FaultStoreHalfOpen }
 
 // onServer: one at a time, by whoever looks after the process.
 func (f Fault) onServer() bool {
-	return f == FaultKill || f == FaultTerm || f == FaultPause || f.needsFaulty()
+	switch f {
+	case FaultKill, FaultTerm, FaultPause, FaultSlowDisk, FaultFullDisk, FaultClock, FaultPower:
+		return true
+	}
+	return false
 }
+
+// isLasting: it is there from the start of a server to its end.
+func (f Fault) isLasting() bool { return f == FaultTinyTail || f == FaultTinyLimits || f == FaultSkew }
 
 func (f Fault) onClients() bool {
 	return f == FaultCut || f == FaultHalfOpen || f == FaultSlowClient || f == FaultDeafClient
@@ -88,9 +120,13 @@ func serverArgs(faults []Fault) []string {
 // injector makes faults happen.
 type injector struct {
 	rec     *Recorder
-	server  *process
+	servers []*process
 	devices []*device
-	proxies []*proxy
+	// proxies are the devices', to each server; behind are the servers', to each
+	// member of set, which is nil without MongoDB.
+	proxies, behind [][]*proxy
+	set             *mongotest.Set
+	cut             time.Duration
 }
 
 // attack makes faults happen, of those that apply, until ctx ends.
@@ -112,13 +148,17 @@ func (in *injector) attack(ctx context.Context, faults []Fault, random *rand.Ran
 	return nil
 }
 
-func (in *injector) note(f Fault, format string, args ...any) {
-	in.rec.Add(Record{Kind: KindFault, Op: string(f), Note: fmt.Sprintf(format, args...)})
+func (in *injector) note(f Fault, format string, args ...any) { in.noteAt(0, f, format, args...) }
+
+// noteAt is note, of what is done to one server.
+func (in *injector) noteAt(server int, f Fault, format string, args ...any) {
+	in.rec.Add(Record{Kind: KindFault, Op: string(f), Server: server, Note: fmt.Sprintf(format, args...)})
 }
 
-// onServer does f to the server. When it returns the server runs.
+// onServer does f to a server. When it returns the server runs.
 func (in *injector) onServer(ctx context.Context, f Fault, random *rand.Rand) error {
-	p := in.server
+	p := in.servers[random.IntN(len(in.servers))]
+	note := func(format string, args ...any) { in.noteAt(p.number, f, format, args...) }
 	restart := func() error {
 		sleep(ctx, millis(random.IntN(200)))
 		return p.start()
@@ -128,42 +168,42 @@ func (in *injector) onServer(ctx context.Context, f Fault, random *rand.Rand) er
 	}
 	switch f {
 	case FaultKill:
-		in.note(f, "")
+		note("")
 		p.kill()
 		return restart()
 	case FaultTerm:
-		in.note(f, "")
+		note("")
 		p.stop()
 		return restart()
 	case FaultPause:
 		t := millis(1000 + random.IntN(2000))
-		in.note(f, "%v", t)
+		note("%v", t)
 		if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
 		sleep(ctx, t)
 		err := p.cmd.Process.Signal(syscall.SIGCONT)
-		in.note(f, "over")
+		note(noteOver)
 		return err
 	case FaultSlowDisk:
 		if p.fsync = 300*time.Millisecond - p.fsync; p.fsync > 0 {
-			in.note(f, "%v", p.fsync)
+			note("%v", p.fsync)
 		}
 		return p.tell("fsync " + p.fsync.String())
 	case FaultFullDisk:
 		n := random.IntN(100_000)
-		in.note(f, "room for %d bytes", n)
+		note("room for %d bytes", n)
 		p.mayEnd = true
 		if err := p.tell(fmt.Sprint("full ", n)); err != nil {
 			return err
 		}
-		return in.untilFull(restart)
+		return untilFull(p, restart)
 	case FaultClock:
 		p.clock = millis(random.IntN(10_001) - 5000)
-		in.note(f, "%v", p.clock)
+		note("%v", p.clock)
 		return p.tell("clock " + p.clock.String())
 	case FaultPower:
-		in.note(f, "")
+		note("")
 		if err := p.tell("power"); err != nil {
 			return err
 		}
@@ -177,8 +217,7 @@ func (in *injector) onServer(ctx context.Context, f Fault, random *rand.Rand) er
 // untilFull waits until the server has noticed that the disk is full, which ends
 // it, and restarts it when there is room again. With nobody writing enough the
 // disk does not become full.
-func (in *injector) untilFull(restart func() error) error {
-	p := in.server
+func untilFull(p *process, restart func() error) error {
 	select {
 	case <-p.exited:
 		p.over()
@@ -196,8 +235,8 @@ func (in *injector) onClients(ctx context.Context, f Fault, random *rand.Rand) e
 	switch f {
 	case FaultCut:
 		in.note(f, "%d devices", n)
-		for _, i := range victims {
-			if err := in.proxies[i].cut(); err != nil {
+		for _, p := range in.ways(victims) {
+			if err := p.cut(); err != nil {
 				return err
 			}
 		}
@@ -205,14 +244,14 @@ func (in *injector) onClients(ctx context.Context, f Fault, random *rand.Rand) e
 	case FaultHalfOpen:
 		direction := random.IntN(3)
 		in.note(f, "%d devices for %v", n, t)
-		for _, i := range victims {
-			if err := in.proxies[i].halfOpen(direction != 1, direction != 2); err != nil {
+		for _, p := range in.ways(victims) {
+			if err := p.halfOpen(direction != 1, direction != 2); err != nil {
 				return err
 			}
 		}
 		sleep(ctx, t)
-		for _, i := range victims {
-			in.proxies[i].heal()
+		for _, p := range in.ways(victims) {
+			p.heal()
 		}
 	case FaultSlowClient:
 		in.note(f, "%d devices for %v", n, t)
@@ -235,6 +274,14 @@ func (in *injector) onClients(ctx context.Context, f Fault, random *rand.Rand) e
 		}
 	}
 	return nil
+}
+
+// ways are the proxies of some devices.
+func (in *injector) ways(devices []int) (proxies []*proxy) {
+	for _, i := range devices {
+		proxies = append(proxies, in.proxies[i]...)
+	}
+	return proxies
 }
 
 // floodSize is how many messages are more than the transport takes for a client
@@ -274,19 +321,25 @@ func (in *injector) flood(ctx context.Context, victim *device, random *rand.Rand
 }
 
 // heal ends all faults.
-func (in *injector) heal() error {
-	for _, p := range in.proxies {
+func (in *injector) heal(ctx context.Context) error {
+	for _, p := range slices.Concat(in.proxies...) {
 		p.heal()
 	}
-	if in.server.faulty {
-		in.server.fsync = 0
-	}
-	if err := in.server.ensure(); err != nil || !in.server.faulty {
+	if err := in.healMongoDB(ctx); err != nil {
 		return err
 	}
-	for _, command := range []string{"fsync 0s", "full -1"} {
-		if err := in.server.tell(command); err != nil {
+	for _, p := range in.servers {
+		p.fsync = 0
+		if err := p.ensure(); err != nil {
 			return err
+		}
+		if !p.faulty || in.set != nil {
+			continue
+		}
+		for _, command := range []string{"fsync 0s", "full -1"} {
+			if err := p.tell(command); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -295,15 +348,23 @@ func (in *injector) heal() error {
 // run does all of it, until ctx ends.
 func (in *injector) run(ctx context.Context, faults []Fault, seed uint64) error {
 	var wg sync.WaitGroup
-	var server, clients error
+	var server, clients, mongodb error
+	for _, f := range faults {
+		if f.isLasting() {
+			in.note(f, noteLasting)
+		}
+	}
 	wg.Go(func() {
 		server = in.attack(ctx, faults, rand.New(rand.NewPCG(seed, 1)), Fault.onServer, in.onServer)
 	})
 	wg.Go(func() {
 		clients = in.attack(ctx, faults, rand.New(rand.NewPCG(seed, 2)), Fault.onClients, in.onClients)
 	})
+	wg.Go(func() {
+		mongodb = in.attack(ctx, faults, rand.New(rand.NewPCG(seed, 4)), Fault.onMongoDB, in.onMongoDB)
+	})
 	wg.Wait()
-	if err := errors.Join(server, clients); err != nil {
+	if err := errors.Join(server, clients, mongodb); err != nil {
 		return err
 	}
 	<-ctx.Done()

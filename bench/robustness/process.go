@@ -65,10 +65,12 @@ func (o *output) read() (string, <-chan struct{}) {
 	return o.text.String(), o.changed
 }
 
-// process is the server of a run, through all its lives. Its methods are called
+// process is a server of a run, through all its lives. Its methods are called
 // by one goroutine at a time.
 type process struct {
-	rec     *Recorder
+	rec *Recorder
+	// number is that of the server, from 1.
+	number  int
 	program string
 	address string
 	args    []string
@@ -154,13 +156,13 @@ func (p *process) start() error {
 }
 
 func (p *process) note(format string, args ...any) {
-	p.rec.Add(Record{Kind: KindServer, Note: fmt.Sprintf(format, args...)})
+	p.rec.Add(Record{Kind: KindServer, Server: p.number, Note: fmt.Sprintf(format, args...)})
 }
 
 // wrong records that the server did what it must not do.
 func (p *process) wrong(format string, args ...any) {
 	text, _ := p.stderr.read()
-	p.rec.Add(Record{Kind: KindServer, Error: fmt.Sprintf(format, args...) + "\n" + text[max(0, len(text)-4000):]})
+	p.rec.Add(Record{Kind: KindServer, Server: p.number, Error: fmt.Sprintf(format, args...) + "\n" + text[max(0, len(text)-4000):]})
 }
 
 func (p *process) running() bool {
@@ -190,7 +192,7 @@ func (p *process) over() {
 	text, _ := p.stderr.read()
 	for _, sign := range []string{"DATA RACE", "panic", "fatal error"} {
 		if i := strings.Index(text, sign); i >= 0 {
-			p.rec.Add(Record{Kind: KindServer, Error: "the server says: " + text[max(0, i-500):min(len(text), i+4000)]})
+			p.rec.Add(Record{Kind: KindServer, Server: p.number, Error: "the server says: " + text[max(0, i-500):min(len(text), i+4000)]})
 		}
 	}
 	p.note("ended: %v", p.cmd.ProcessState)
@@ -246,6 +248,9 @@ func (p *process) tell(command string) error {
 
 // end ends the server whatever it does, without judging it.
 func (p *process) end() {
+	if p.exited == nil {
+		return // it was never started
+	}
 	_ = p.cmd.Process.Kill() // may be over already
 	<-p.exited
 }

@@ -11,18 +11,35 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// proxy stands between one device and the server, on an address of its own.
+// proxy stands between one device and a server, or between a server and a member
+// of the replica set, on an address of its own.
 type proxy struct {
 	*toxiproxy.Proxy
 }
 
 func newProxy(name, upstream string) (*proxy, error) {
+	listen, err := freeAddress() // it may have to come back to it
+	if err != nil {
+		return nil, err
+	}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
-	p := &proxy{toxiproxy.NewProxy(server, name, "127.0.0.1:0", upstream)}
+	p := &proxy{toxiproxy.NewProxy(server, name, listen, upstream)}
 	if err := p.Start(); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	return p, nil
+}
+
+// proxiesTo makes a proxy to each of the addresses, and returns where they listen.
+func proxiesTo(addresses []string) (proxies []*proxy, listening []string, err error) {
+	for _, address := range addresses {
+		p, err := newProxy("to "+address, address)
+		if err != nil {
+			return proxies, listening, err
+		}
+		proxies, listening = append(proxies, p), append(listening, p.Listen)
+	}
+	return proxies, listening, nil
 }
 
 // cut closes every connection, and soon takes new ones.
@@ -34,6 +51,23 @@ func (p *proxy) cut() error {
 	}
 	time.Sleep(30 * time.Millisecond)
 	p.heal()
+	return nil
+}
+
+// refuse closes every connection and takes no new ones, until admit.
+func (p *proxy) refuse() error {
+	p.Proxy.Stop()
+	return nil
+}
+
+// admit takes connections again.
+func (p *proxy) admit() error {
+	if p.Proxy.Enabled {
+		return nil
+	}
+	if err := p.Proxy.Start(); err != nil {
+		return fmt.Errorf("proxy: %w", err)
+	}
 	return nil
 }
 

@@ -41,6 +41,9 @@ const (
 	KindEnd Kind = "end"
 	// KindHealed: from here on nothing is done to anybody.
 	KindHealed Kind = "healed"
+	// KindLast: all servers have ended, and are about to be started for the last
+	// time.
+	KindLast Kind = "last"
 	// KindStuck: something that had to come has not come in a long time.
 	KindStuck Kind = "stuck"
 )
@@ -89,6 +92,9 @@ type Record struct {
 	// Device is an installation id, Account the account it was logged in to.
 	Device  string `json:"device,omitempty"`
 	Account string `json:"account,omitempty"`
+	// Server is the number, from 1, of the server that something was sent to, or
+	// that something happened to; 0 where it is not about one.
+	Server int `json:"server,omitempty"`
 	// Stream and Call number the streams and the commands of a history, from 1.
 	Stream int64 `json:"stream,omitempty"`
 	Call   int64 `json:"call,omitempty"`

@@ -43,7 +43,7 @@ const faultsPerRun = 4
 // TestRobustness runs servers, devices and faults, and judges what the devices
 // saw.
 func TestRobustness(t *testing.T) {
-	faults, err := ParseFaults(*faultsFlag)
+	faults, err := ParseFaults(*faultsFlag, AllFaults)
 	if err != nil {
 		t.Fatal(err)
 	}

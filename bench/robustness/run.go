@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/chatstream/chatstream/store/mongo/mongotest"
 )
 
 // Config is what a run is.
@@ -29,6 +31,12 @@ type Config struct {
 	Devices, Accounts, Rooms int
 	// Dir is where the server's data and the history go.
 	Dir string
+	// MongoDB, if set, is where Servers servers keep everything, in a database of
+	// the run's own. Otherwise there is one, with its data in Dir.
+	MongoDB *mongotest.Set
+	Servers int
+	// Cut is how long a server is cut off from MongoDB.
+	Cut time.Duration
 }
 
 // history is the name of the file in Config.Dir.
@@ -45,14 +53,25 @@ func Run(ctx context.Context, cfg Config) (records []Record, err error) {
 		all, closed := rec.Close()
 		records, err = all, errors.Join(err, closed)
 	}()
-	names := make([]string, len(cfg.Faults))
-	for i, f := range cfg.Faults {
-		names[i] = string(f)
-	}
-	rec.Add(Record{Kind: KindRun, Note: fmt.Sprintf("-robustness.seed=%d -robustness.runs=1 -robustness.faults=%s",
-		cfg.Seed, strings.Join(names, ","))})
+	rec.Add(Record{Kind: KindRun, Note: cfg.again()})
 	r := &run{cfg: cfg, rec: rec, random: rand.New(rand.NewPCG(cfg.Seed, 0))}
 	return nil, r.run(ctx)
+}
+
+// again is what repeats the run.
+func (c Config) again() string {
+	names := []string{"none"}
+	if len(c.Faults) > 0 {
+		names = nil
+	}
+	for _, f := range c.Faults {
+		names = append(names, string(f))
+	}
+	test := "-run=TestRobustness$"
+	if c.MongoDB != nil {
+		test = fmt.Sprintf("-run=TestRobustnessOnMongoDB -robustness.servers=%d", c.Servers)
+	}
+	return fmt.Sprintf("%s -robustness.seed=%d -robustness.runs=1 -robustness.faults=%s", test, c.Seed, strings.Join(names, ","))
 }
 
 type run struct {
@@ -60,20 +79,26 @@ type run struct {
 	rec     *Recorder
 	random  *rand.Rand
 	world   *world
-	server  *process
+	servers []*process
 	devices []*device
-	proxies []*proxy
-	auditor *device
+	// proxies are the devices', to each server; behind are the servers', to each
+	// member of the replica set. Empty where no network is to fail.
+	proxies, behind [][]*proxy
+	auditor         *device
 }
 
 func (r *run) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer func() {
+		r.close()
+		for _, p := range r.servers {
+			p.end()
+		}
+	}()
 	if err := r.begin(); err != nil {
 		return err
 	}
-	defer r.server.end()
-	defer r.close()
 	if err := r.populate(ctx); err != nil {
 		return err
 	}
@@ -99,52 +124,101 @@ func (r *run) run(ctx context.Context) error {
 	return r.finish()
 }
 
-// begin starts the server and makes the devices.
+// begin starts the servers and makes the devices.
 func (r *run) begin() error {
-	address, err := freeAddress()
-	if err != nil {
+	if err := r.prepare(); err != nil {
 		return err
 	}
-	faulty := slices.ContainsFunc(r.cfg.Faults, Fault.needsFaulty)
-	r.server = &process{
-		rec: r.rec, program: r.cfg.Programs.Server, address: address, faulty: faulty,
-		args: append(serverArgs(r.cfg.Faults), "--data="+filepath.Join(r.cfg.Dir, "data")),
+	var addresses []string
+	for _, p := range r.servers {
+		if err := p.start(); err != nil {
+			return err
+		}
+		addresses = append(addresses, p.address)
 	}
-	if faulty {
-		r.server.program = r.cfg.Programs.Faulty
-	}
-	if err := r.server.start(); err != nil {
-		return err
-	}
-	r.world = &world{rec: r.rec, passwords: make(map[string]string)}
+	r.world = &world{rec: r.rec, passwords: make(map[string]string), named: make(map[string]bool)}
 	network := slices.Contains(r.cfg.Faults, FaultCut) || slices.Contains(r.cfg.Faults, FaultHalfOpen)
 	for i := range r.cfg.Devices {
-		to := address
+		to := addresses
 		if network {
-			p, err := newProxy(fmt.Sprint("device ", i), address)
+			ways, listening, err := proxiesTo(addresses)
+			r.proxies = append(r.proxies, ways)
 			if err != nil {
 				return err
 			}
-			r.proxies, to = append(r.proxies, p), p.Listen
+			to = listening
 		}
-		d, err := newDevice(r.world, i+1, to)
+		d, err := newDevice(r.world, i+1, to, r.cfg.Seed)
 		if err != nil {
 			return err
 		}
 		r.devices = append(r.devices, d)
 	}
-	r.auditor, err = newDevice(r.world, 99, address)
+	var err error
+	r.auditor, err = newDevice(r.world, 99, addresses, r.cfg.Seed)
 	return err
 }
 
-// close ends what begin began, but the server.
+// prepare makes the servers, which are not started yet.
+func (r *run) prepare() error {
+	faulty := slices.ContainsFunc(r.cfg.Faults, Fault.needsFaulty)
+	database := mongotest.Database()
+	for i := range max(1, r.cfg.Servers) {
+		address, err := freeAddress()
+		if err != nil {
+			return err
+		}
+		p := &process{
+			rec: r.rec, number: i + 1, program: r.cfg.Programs.Server, address: address, faulty: faulty,
+			args: serverArgs(r.cfg.Faults),
+		}
+		if faulty {
+			p.program = r.cfg.Programs.Faulty
+		}
+		if slices.Contains(r.cfg.Faults, FaultSkew) {
+			p.clock = skew(i)
+		}
+		switch {
+		case r.cfg.MongoDB == nil:
+			p.args = append(p.args, "--data="+filepath.Join(r.cfg.Dir, "data"))
+		default:
+			p.args = append(p.args, "--mongodb="+r.cfg.MongoDB.URI(), "--database="+database)
+			if slices.ContainsFunc(r.cfg.Faults, Fault.behindServer) {
+				ways, err := r.behindServer()
+				if err != nil {
+					return err
+				}
+				p.args = append(p.args, ways)
+			}
+		}
+		r.servers = append(r.servers, p)
+	}
+	return nil
+}
+
+// behindServer puts proxies between a server and the members of the replica set,
+// and returns what the server is to be told of them.
+func (r *run) behindServer() (argument string, err error) {
+	var members, ways []string
+	for n := range r.cfg.MongoDB.Members() {
+		members = append(members, r.cfg.MongoDB.Address(n))
+	}
+	proxies, listening, err := proxiesTo(members)
+	r.behind = append(r.behind, proxies)
+	for n, address := range listening {
+		ways = append(ways, members[n]+"="+address)
+	}
+	return "--via=" + strings.Join(ways, ","), err
+}
+
+// close ends what begin began, but the servers.
 func (r *run) close() {
 	for _, d := range append(slices.Clone(r.devices), r.auditor) {
 		if d != nil {
 			d.hangUp()
 		}
 	}
-	for _, p := range r.proxies {
+	for _, p := range slices.Concat(slices.Concat(r.proxies...), slices.Concat(r.behind...)) {
 		p.Stop()
 	}
 }
@@ -190,7 +264,9 @@ func (r *run) populate(ctx context.Context) error {
 func (r *run) work(ctx context.Context) error {
 	working, over := context.WithTimeout(ctx, r.cfg.Work)
 	defer over()
-	in := &injector{rec: r.rec, server: r.server, devices: r.devices, proxies: r.proxies}
+	in := &injector{
+		rec: r.rec, servers: r.servers, devices: r.devices, proxies: r.proxies, set: r.cfg.MongoDB, behind: r.behind, cut: r.cfg.Cut,
+	}
 	var actors sync.WaitGroup
 	for i, d := range r.devices {
 		random := rand.New(rand.NewPCG(r.cfg.Seed, uint64(200+i)))
@@ -199,7 +275,7 @@ func (r *run) work(ctx context.Context) error {
 	}
 	err := in.run(working, r.cfg.Faults, r.cfg.Seed)
 	if err == nil {
-		err = in.heal()
+		err = in.heal(ctx)
 	}
 	over()
 	actors.Wait()
@@ -312,9 +388,11 @@ func (d *device) isSettled(after int64) bool {
 	return d.session != nil && c != nil && c.number > after && c.s == d.session && c.isLive()
 }
 
-// finish stops the server, which must take it well.
+// finish stops the servers, which must take it well.
 func (r *run) finish() error {
 	r.close()
-	r.server.stop()
+	for _, p := range r.servers {
+		p.stop()
+	}
 	return os.RemoveAll(filepath.Join(r.cfg.Dir, "data"))
 }

@@ -34,6 +34,7 @@ type chat struct {
 	d      *device
 	s      *session
 	number int64
+	server int
 	cancel context.CancelFunc
 	rpc    rpc
 	// live is closed when the initialization is over, over when the stream is.
@@ -65,11 +66,13 @@ func (d *device) openWith(ctx context.Context, s *session, r Record, turns map[s
 		d: d, s: s, number: d.w.rec.Number(), live: make(chan struct{}), over: make(chan struct{}),
 		turns: turns, downloads: make(map[string]*download), initial: true,
 	}
-	r.Kind, r.Device, r.Account, r.Stream = KindOpen, d.id, s.account.id, c.number
+	var to *api
+	c.server, to = d.api()
+	r.Kind, r.Device, r.Account, r.Stream, r.Server = KindOpen, d.id, s.account.id, c.number, c.server
 	d.w.rec.Add(r)
 	ctx, c.cancel = context.WithCancel(metadata.NewOutgoingContext(ctx, opening(d, s, r.Claims, r.Exact)))
 	var err error
-	if c.rpc, err = d.api().chat.StreamChatRPC(ctx); err != nil {
+	if c.rpc, err = to.chat.StreamChatRPC(ctx); err != nil {
 		c.ended(err, nil)
 		return c
 	}
@@ -145,6 +148,9 @@ func (c *chat) ended(err error, trailer metadata.MD) {
 		r.Status = chatpb.ReturnStatus(n).String()
 	}
 	c.record(r)
+	if r.Code == codes.Unavailable.String() || r.Status == chatpb.ReturnStatus_DATABASE_DOWN.String() {
+		c.d.leaves(c.server)
+	}
 	if r.Reason == "1" && r.Status != chatpb.ReturnStatus_DATABASE_DOWN.String() && r.Status != chatpb.ReturnStatus_LG_ERROR.String() {
 		c.d.lost(c.s)
 	}
@@ -225,6 +231,10 @@ func (c *chat) takeAll(list []*chatpb.ChatMessageToClient) {
 		case !m.Stored():
 		case c.downloads[m.Room] != nil:
 			c.downloads[m.Room].add(m)
+		case !c.initial && m.Body == bodyUpdate && !c.d.w.isNamed(m.UUID) && book.lacks(m):
+			// The server named it: a join or a leave. Who is in a room does not join
+			// it, so another device of the account has left, and its answer was late.
+			book.gone(m.Room, m.Time)
 		default:
 			book.stored(m)
 			if !c.initial && (m.Body == bodyKicked || m.Body == bodyBanned) && m.Target == c.s.account.id {

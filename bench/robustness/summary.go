@@ -1,8 +1,10 @@
 package robustness
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -20,7 +22,16 @@ type Summary struct {
 	events                           int
 	faults                           map[string]int
 	ends                             map[string]int
+	doubts                           map[string]int // why an outcome is unknown
 	violations                       map[string]int
+	// single are the runs with one kind of fault, or with none.
+	single map[Fault]*costs
+}
+
+// costs are what runs with one kind of fault came to.
+type costs struct {
+	Recovery
+	runs, acknowledged, deliveries, duplicates, lost, others int
 }
 
 // Add counts a run.
@@ -29,6 +40,7 @@ func (s *Summary) Add(h *History, violations []Violation) {
 	defer s.mu.Unlock()
 	if s.faults == nil {
 		s.faults, s.ends, s.violations = make(map[string]int), make(map[string]int), make(map[string]int)
+		s.single, s.doubts = make(map[Fault]*costs), make(map[string]int)
 	}
 	s.runs++
 	s.rooms += len(h.Logs)
@@ -40,18 +52,12 @@ func (s *Summary) Add(h *History, violations []Violation) {
 		r := &h.Records[i]
 		switch r.Kind {
 		case KindFault:
-			if r.Note != "over" {
+			if !strings.HasPrefix(r.Note, noteOver) {
 				s.faults[r.Op]++
 			}
 		case KindServer:
 			if r.Note == noteReady {
 				s.starts++
-			}
-		case KindRun:
-			for _, f := range []Fault{FaultTinyTail, FaultTinyLimits} {
-				if strings.Contains(r.Note, string(f)) {
-					s.faults[string(f)]++
-				}
 			}
 		case KindReply:
 			if r.Op == OpLookup && r.Last {
@@ -60,12 +66,14 @@ func (s *Summary) Add(h *History, violations []Violation) {
 			s.entries += len(r.Entries)
 		}
 	}
+	acknowledged, deliveries, duplicates := s.acknowledged, s.deliveries, s.duplicates
 	s.count(h)
 	for _, c := range h.Calls {
 		s.calls++
 		switch {
 		case c.Answer == nil || c.Answer.Outcome == Unknown:
 			s.unknown++
+			s.doubts[doubt(c.Answer)]++
 		case c.Answer.Outcome == Refused:
 			s.refused++
 		case c.Sent.Op == OpSend || c.Sent.Op == OpKick || c.Sent.Op == OpBan || c.Sent.Op == OpJoin || c.Sent.Op == OpLeave:
@@ -90,6 +98,66 @@ func (s *Summary) Add(h *History, violations []Violation) {
 	s.devices, s.accounts = s.devices+len(devices), s.accounts+len(accounts)
 	for _, v := range violations {
 		s.violations[v.Validator]++
+	}
+	if recoveries := Recoveries(h); len(recoveries) == 1 {
+		s.addSingle(recoveries[0], violations, costs{
+			acknowledged: s.acknowledged - acknowledged, deliveries: s.deliveries - deliveries, duplicates: s.duplicates - duplicates,
+		})
+	}
+}
+
+var statusCode = regexp.MustCompile(`code = (\w+)`)
+
+// doubt is why it is not known what became of a command.
+func doubt(answer *Record) string {
+	switch {
+	case answer == nil:
+		return "no answer"
+	case answer.Error == "":
+		return answer.Status
+	}
+	if m := statusCode.FindStringSubmatch(answer.Error); m != nil {
+		return m[1]
+	}
+	return answer.Error
+}
+
+// addSingle adds a run with one kind of fault, or none.
+func (s *Summary) addSingle(r Recovery, violations []Violation, run costs) {
+	c := s.single[r.Fault]
+	if c == nil {
+		c = &costs{}
+		s.single[r.Fault] = c
+	}
+	c.runs++
+	c.Times += r.Times
+	c.Anywhere.atLeast(r.Anywhere)
+	c.There.atLeast(r.There)
+	c.acknowledged += run.acknowledged
+	c.deliveries += run.deliveries
+	c.duplicates += run.duplicates
+	for _, v := range violations {
+		if v.Validator == "durable" || v.Validator == "complete" {
+			c.lost++
+		} else {
+			c.others++
+		}
+	}
+}
+
+// writeSingle writes a table of the runs with one kind of fault: a pause is the
+// longest time without an acknowledged message, and without one on a stream, that
+// falls together with the fault; the second pair is that of the server that the
+// fault was done to.
+func (s *Summary) writeSingle(b *strings.Builder) {
+	fmt.Fprintf(b, "%-16s %5s %6s %9s %11s %10s %5s %7s  %s\n", "fault", "runs", "times", "acknowl.", "deliveries", "duplicates", "lost", "others", "longest pause: acks, deliveries (there)")
+	for _, f := range slices.Sorted(maps.Keys(s.single)) {
+		c := s.single[f]
+		there := ""
+		if c.There != (Pause{}) {
+			there = fmt.Sprintf(" (%v)", c.There)
+		}
+		fmt.Fprintf(b, "%-16s %5d %6d %9d %11d %10d %5d %7d  %v%s\n", cmp.Or(f, "none"), c.runs, c.Times, c.acknowledged, c.deliveries, c.duplicates, c.lost, c.others, c.Anywhere, there)
 	}
 }
 
@@ -142,6 +210,7 @@ func (s *Summary) String() string {
 	row("server starts", "%d", s.starts)
 	row("devices, accounts, rooms", "%d, %d, %d", s.devices, s.accounts, s.rooms)
 	row("commands", "%d; %d without a known outcome, %d refused", s.calls, s.unknown, s.refused)
+	row("unknown outcomes", "%s", counts(s.doubts))
 	row("acknowledged", "%d changes; %d events in the rooms' logs", s.acknowledged, s.events)
 	row("deliveries", "%d; %d of them duplicates, %d more in rooms that were downloaded again", s.deliveries, s.duplicates, s.downloads)
 	row("streams", "%d of %d tries; they ended with %s", s.streams, s.tries, counts(s.ends))
@@ -152,5 +221,6 @@ func (s *Summary) String() string {
 		total += s.violations[v.Name]
 	}
 	row("violations", "%d", total)
+	s.writeSingle(&b)
 	return b.String()
 }

@@ -17,7 +17,7 @@ func complete(h *History, found *report) {
 	for _, s := range h.Streams {
 		streams[s.Open.Stream] = s
 	}
-	last := make(map[string]*Record) // account -> its last complete, with the last server
+	last := make(map[string]*Record) // account -> its last complete, with the last servers
 	for i := range h.Records {
 		r := &h.Records[i]
 		switch {
@@ -35,8 +35,8 @@ func complete(h *History, found *report) {
 					found.add(seen(r), "room %s: the device has come to place %d, and was never told place %d", c.Room, at, p.upTo+1)
 				}
 			}
-		case r.Kind == KindServer && r.Note == noteReady:
-			clear(last) // they are asked once more when the last server is there
+		case r.Kind == KindLast:
+			clear(last) // they are asked once more when the last servers are there
 		case r.Kind == KindComplete && streams[r.Stream] != nil:
 			last[r.Account] = r
 		}

@@ -37,11 +37,11 @@ func final(h *History, found *report) {
 	}
 	lastStart := int64(0)
 	for i := range h.Records {
-		if h.Records[i].Kind == KindServer && h.Records[i].Note == noteReady {
+		if h.Records[i].Kind == KindLast {
 			lastStart = h.Records[i].N
 		}
 	}
-	last := make(map[string]*Stream) // by account, with the last server
+	last := make(map[string]*Stream) // by account, with the last servers
 	for _, s := range h.Streams {
 		if s.Complete != nil && s.Complete.N > lastStart {
 			last[s.Open.Account] = s

@@ -6,15 +6,29 @@ import "time"
 // the newer one's primer has come: not at all, but for a turn that had begun.
 const inFlight = time.Second
 
+// elsewhere is how long a server may tell the older stream what is stored by way
+// of itself, after the newer one's primer has come on another server. What comes
+// by way of the database comes after the newer stream's claim; a server's own
+// events do not wait for that way, which may be silent for 3 s before it is found
+// out, and is then opened again.
+const elsewhere = 6 * time.Second
+
 // newestWins: when the primer of a newer stream has come, the older one is told
-// nothing that is sent after that; it ends with STREAM_CANCELED_BY_ANOTHER_STREAM
-// and the installation of a newer stream, or for another reason that is one.
+// nothing that is sent after that, whichever servers the two are on; it ends with
+// STREAM_CANCELED_BY_ANOTHER_STREAM and the installation of a newer stream, or for
+// another reason that is one.
 func newestWins(h *History, found *report) {
-	sent := make(map[string]*Record) // room and uuid -> the first call that sent it
+	sent := make(map[string]*Record)    // room and uuid -> the first call that sent it
+	by := make(map[string]map[int]bool) // room and uuid -> the servers that it was sent to
 	for _, c := range h.Calls {
-		if key := c.Sent.Room + c.Sent.UUID; c.Sent.UUID != "" && sent[key] == nil {
-			sent[key] = c.Sent
+		if c.Sent.UUID == "" {
+			continue
 		}
+		key := c.Sent.Room + c.Sent.UUID
+		if sent[key] == nil {
+			sent[key], by[key] = c.Sent, make(map[int]bool)
+		}
+		by[key][c.Sent.Server] = true
 	}
 	byAccount := make(map[string][]*Stream)
 	for _, s := range h.Streams {
@@ -25,8 +39,12 @@ func newestWins(h *History, found *report) {
 			endsWell(s, streams, found)
 			if newer := replacedBy(s, streams); newer != nil {
 				h.messages(s, func(r *Record, l *Log, _ uint64) {
-					call := sent[l.Room+r.Message.UUID]
-					if call != nil && call.N > newer.Primer.N && call.At > newer.Primer.At+inFlight {
+					key := l.Room + r.Message.UUID
+					call, late := sent[key], inFlight
+					if s.Open.Server != newer.Open.Server && by[key][s.Open.Server] {
+						late = elsewhere
+					}
+					if call != nil && call.N > newer.Primer.N && call.At > newer.Primer.At+late {
 						found.add(seen(newer.Primer, call, r), "stream %d is told what was sent after stream %d of the account was there", s.Open.Stream, newer.Open.Stream)
 					}
 				})

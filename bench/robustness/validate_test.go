@@ -206,6 +206,7 @@ func clean() []Record {
 		s.on(stream, Record{Kind: KindEnd, Code: "OK", Reason: "4"})
 	}
 	s.add(Record{Kind: KindServer, Note: "ended: exit status 0"})
+	s.add(Record{Kind: KindLast})
 	s.add(Record{Kind: KindServer, Note: noteReady})
 	e := s.open(ada, false, 14)
 	s.on(e, Record{Kind: KindComplete})
@@ -429,6 +430,19 @@ func plantedFaults() []planted {
 			h.remove(h.find(1, func(r *Record) bool { return r.Kind == KindEnd && r.Account == bob }))
 			h.again(i-1, i-1)
 			h.records[i].Stream = old
+		}},
+		{"newest-wins", "both streams are told, on two servers", func(h *tampered) {
+			i, old := h.told(bob, 1, 12), h.records[h.told(bob, 1, 4)].Stream
+			h.remove(h.find(1, func(r *Record) bool { return r.Kind == KindEnd && r.Account == bob }))
+			h.again(i-1, i-1)
+			h.records[i].Stream = old
+			for i := range h.records {
+				if r := &h.records[i]; r.Kind == KindOpen && r.Stream == old {
+					r.Server = 1
+				} else {
+					r.Server = 2
+				}
+			}
 		}},
 		{"newest-wins", "another installation is named", func(h *tampered) {
 			h.records[h.kind(bob, 1, KindEnd, "")].Info = "device-" + ada

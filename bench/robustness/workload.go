@@ -95,7 +95,7 @@ func (d *device) hold(ctx context.Context, done <-chan struct{}, c *chat, random
 			return // the next stream replaces it
 		case n < 84:
 			c.quit("connection closed")
-			if err := d.redial(); err != nil {
+			if err := d.redial(c.server); err != nil {
 				c.record(Record{Kind: KindStuck, Note: err.Error()})
 			}
 			return
@@ -158,7 +158,7 @@ func (d *device) actOnce(ctx context.Context, s *session, random *rand.Rand) {
 		made = d.made[random.IntN(n)]
 	}
 	target := d.w.accounts[random.IntN(len(d.w.accounts))].id
-	if state := d.api().conn.GetState(); state == connectivity.TransientFailure {
+	if state := d.connection().GetState(); state == connectivity.TransientFailure {
 		sleep(ctx, millis(50)) // there is nobody to talk to
 	}
 	switch n := random.IntN(1000); {

@@ -37,6 +37,7 @@ import (
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/loadpb"
 	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/store/mongo/mongotest"
 )
 
 // patience is how long a test waits for what is to come: a safety net, nothing
@@ -46,8 +47,13 @@ const patience = 60 * time.Second
 // program is the path of the built binary.
 var program string
 
+// mongod is the replica set that the tests share.
+var mongod mongotest.Shared
+
 func TestMain(m *testing.M) {
-	os.Exit(buildAndRun(m))
+	code := buildAndRun(m)
+	mongod.Stop()
+	os.Exit(code)
 }
 
 func buildAndRun(m *testing.M) int {
@@ -203,10 +209,10 @@ func serve(t testing.TB, args ...string) *process {
 	return p
 }
 
-var readyLine = regexp.MustCompile(`^ready grpc=(\S+) store=embedded:(.+)\n`)
+var readyLine = regexp.MustCompile(`^ready grpc=(\S+) store=(?:embedded|mongodb):(.+)\n`)
 
 // ready waits for the line that says that the program serves, and returns the
-// directory it names.
+// directory, or the database, that it names.
 func (p *process) ready() (dir string) {
 	p.t.Helper()
 	late := time.After(patience)
@@ -278,15 +284,24 @@ func (p *process) rss() int64 {
 // Its port is not one that the system gives to outgoing connections.
 func fixedAddress(t testing.TB) string {
 	t.Helper()
+	return fixedAddresses(t, 1)[0]
+}
+
+// fixedAddresses returns n of them.
+func fixedAddresses(t testing.TB, n int) (addresses []string) {
+	t.Helper()
 	for port := 20000 + os.Getpid()%5000; port < 32000; port++ {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			l.Close()
-			return l.Addr().String()
+		if err != nil {
+			continue
+		}
+		defer l.Close() // when all are found, so that none is found twice
+		if addresses = append(addresses, l.Addr().String()); len(addresses) == n {
+			return addresses
 		}
 	}
 	t.Fatal("no free port")
-	return ""
+	return nil
 }
 
 // ---------------------------------------------------------------- users
@@ -551,17 +566,17 @@ var errTryAgain = errors.New("not acknowledged")
 func (u *user) deliver(ctx context.Context, roomID, text, id string) (stored int64, tries int, err error) {
 	for {
 		tries++
-		stored, err = u.attempt(ctx, roomID, text, id)
+		stored, err = u.attempt(ctx, roomID, text, id, grpc.WaitForReady(true))
 		if !errors.Is(err, errTryAgain) || ctx.Err() != nil {
 			return stored, tries, err
 		}
 	}
 }
 
-func (u *user) attempt(ctx context.Context, roomID, text, id string) (int64, error) {
+func (u *user) attempt(ctx context.Context, roomID, text, id string, how grpc.CallOption) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	resp, err := u.commands.ClientMessageToServerRPC(ctx, u.textRequest(room{id: roomID}, text, id), grpc.WaitForReady(true))
+	resp, err := u.commands.ClientMessageToServerRPC(ctx, u.textRequest(room{id: roomID}, text, id), how)
 	if err != nil {
 		switch status.Code(err) {
 		case codes.Unavailable, codes.DeadlineExceeded:

@@ -25,37 +25,74 @@ import (
 	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/proto/commandspb"
 	"github.com/chatstream/chatstream/proto/streampb"
+	"github.com/chatstream/chatstream/store/mongo/mongotest"
 )
 
-var seedFlag = flag.Uint64("chatstream.seed", 0, "seed of TestKilledServerLosesNothing; 0 takes a new one")
+var (
+	seedFlag     = flag.Uint64("chatstream.seed", 0, "seed of the tests that kill servers while messages are sent; 0 takes a new one")
+	messagesFlag = flag.Int("chatstream.messages", 0, "how many messages these send; 0: 20000 to one server, 4000 to servers on MongoDB, fewer with -short or -race")
+)
+
+// killing is what a test that kills servers does.
+type killing struct{ users, rooms, messages, kills int }
 
 // TestKilledServerLosesNothing sends messages to rooms whose members open new
 // streams all the time, and kills the server in between. Afterwards every
 // member of a room has every message of it, in order.
 func TestKilledServerLosesNothing(t *testing.T) {
 	noLeaks(t)
-	users, rooms, messages, kills := 50, 20, 20_000, 2
+	k := killing{users: 50, rooms: 20, messages: 20_000, kills: 2}
 	switch {
 	case testing.Short():
-		users, rooms, messages, kills = 16, 6, 2_000, 1
+		k = killing{users: 16, rooms: 6, messages: 2_000, kills: 1}
 	case raceBuild():
-		messages = 8_000
+		k.messages = 8_000
+	}
+	data := t.TempDir()
+	k.losesNothing(t, fixedAddresses(t, 1), func(address string) *process {
+		return serve(t, "--listen="+address, "--data="+data)
+	})
+}
+
+// TestKilledServersOnMongoDBLoseNothing is that with two servers on one database:
+// each message may be sent to either, each stream be opened on either, and one
+// server after the other is killed while the other goes on.
+func TestKilledServersOnMongoDBLoseNothing(t *testing.T) {
+	uri, database := mongod.URI(t), mongotest.Database()
+	noLeaks(t)
+	k := killing{users: 24, rooms: 10, messages: 4_000, kills: 4}
+	switch {
+	case testing.Short():
+		k = killing{users: 12, rooms: 5, messages: 600, kills: 2}
+	case raceBuild():
+		k.messages = 2_000
+	}
+	k.losesNothing(t, fixedAddresses(t, 2), func(address string) *process {
+		return serve(t, "--listen="+address, "--mongodb="+uri, "--database="+database)
+	})
+}
+
+// losesNothing does it, with a server at each of the addresses.
+func (k killing) losesNothing(t *testing.T, addresses []string, start func(address string) *process) {
+	if *messagesFlag > 0 {
+		k.messages = *messagesFlag
 	}
 	seed := *seedFlag
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
-	t.Logf("again with -chatstream.seed=%d", seed)
+	t.Logf("again with -chatstream.seed=%d -chatstream.messages=%d", seed, k.messages)
 	random := rand.New(rand.NewPCG(seed, 0))
 
-	address, data := fixedAddress(t), t.TempDir()
-	start := func() *process { return serve(t, "--listen="+address, "--data="+data) }
-	p := start()
+	var servers []*process
+	for _, address := range addresses {
+		servers = append(servers, start(address))
+	}
 	began := time.Now()
 
 	// Everybody is in some rooms before anything is said.
-	world := newWorld(t, address, users, rooms, random)
-	t.Logf("%d users in %d rooms after %v", users, rooms, time.Since(began).Round(time.Millisecond))
+	world := newWorld(t, addresses, k.users, k.rooms, random)
+	t.Logf("%d users in %d rooms after %v", k.users, k.rooms, time.Since(began).Round(time.Millisecond))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
@@ -70,8 +107,8 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	// Every user sends its share, two messages at a time.
 	began = time.Now()
 	var acked atomic.Int64
-	progress := make(chan struct{}, messages)
-	perSender := messages / (2 * users)
+	progress := make(chan struct{}, k.messages)
+	perSender := k.messages / (2 * k.users)
 	for i, m := range world.members {
 		for half := range 2 {
 			r := rand.New(rand.NewPCG(seed, uint64(2000+2*i+half)))
@@ -89,9 +126,9 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	}
 	sendersDone := make(chan error, 1)
 	go func() { sendersDone <- senders.Wait() }()
-	total := perSender * 2 * users
-	for k := 1; k <= kills; k++ {
-		for int(acked.Load()) < total*k/(kills+1) {
+	total := perSender * 2 * k.users
+	for n := 1; n <= k.kills; n++ {
+		for int(acked.Load()) < total*n/(k.kills+1) {
 			select {
 			case <-progress:
 			case err := <-sendersDone:
@@ -100,9 +137,10 @@ func TestKilledServerLosesNothing(t *testing.T) {
 				t.Fatalf("%d of %d messages acknowledged, and no progress", acked.Load(), total)
 			}
 		}
-		p.kill()
-		t.Logf("killed with %d messages acknowledged", acked.Load())
-		p = start()
+		i := n % len(servers)
+		servers[i].kill()
+		t.Logf("server %d killed with %d messages acknowledged", i+1, acked.Load())
+		servers[i] = start(addresses[i])
 	}
 	select {
 	case err := <-sendersDone:
@@ -138,8 +176,10 @@ func TestKilledServerLosesNothing(t *testing.T) {
 	}
 	t.Logf("%d deliveries on %d streams (%d ended by a newer one), %d more were duplicates; %d sends for %d messages",
 		first, streams, replaced, again, tries, total)
-	if code := stop(p); code != 0 {
-		t.Errorf("exit code %d", code)
+	for _, p := range servers {
+		if code := stop(p); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
 	}
 }
 
@@ -160,8 +200,10 @@ func (w *world) life(random *rand.Rand) time.Duration {
 type member struct {
 	*user
 	world *world
-	addr  string
-	rooms []string // sorted
+	// addresses are those of the servers, apis connections to them.
+	addresses []string
+	apis      []*api
+	rooms     []string // sorted
 
 	tries atomic.Int64
 
@@ -187,7 +229,7 @@ type event struct {
 	uuid string
 }
 
-func newWorld(t *testing.T, addr string, users, rooms int, random *rand.Rand) *world {
+func newWorld(t *testing.T, addresses []string, users, rooms int, random *rand.Rand) *world {
 	t.Helper()
 	w := &world{said: map[string]map[string]int64{}}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
@@ -195,11 +237,14 @@ func newWorld(t *testing.T, addr string, users, rooms int, random *rand.Rand) *w
 	var group errgroup.Group
 	group.SetLimit(4)
 	for i := range users {
-		a := dial(t, addr)
 		m := &member{
-			user:  &user{api: a, name: fmt.Sprintf("member%d", i), password: "correct horse battery", installation: uuid.NewString()},
-			world: w, addr: addr, seen: map[string]*sequence{}, changed: make(chan struct{}),
+			user:  &user{name: fmt.Sprintf("member%d", i), password: "correct horse battery", installation: uuid.NewString()},
+			world: w, addresses: addresses, seen: map[string]*sequence{}, changed: make(chan struct{}),
 		}
+		for _, address := range addresses {
+			m.apis = append(m.apis, dial(t, address))
+		}
+		m.api = m.apis[i%len(m.apis)]
 		w.members = append(w.members, m)
 		group.Go(func() error { return m.register(ctx) })
 	}
@@ -238,7 +283,7 @@ func newWorld(t *testing.T, addr string, users, rooms int, random *rand.Rand) *w
 func (m *member) sendOne(ctx context.Context, random *rand.Rand) error {
 	id, roomID := uuid.NewString(), m.rooms[random.IntN(len(m.rooms))]
 	text := textOf(id)
-	stored, tries, err := m.deliver(ctx, roomID, text, id)
+	stored, tries, err := m.deliverAnywhere(ctx, random, roomID, text, id)
 	if err != nil {
 		return err
 	}
@@ -247,7 +292,7 @@ func (m *member) sendOne(ctx context.Context, random *rand.Rand) error {
 	m.world.said[roomID][id] = stored
 	m.world.mu.Unlock()
 	if random.IntN(50) == 0 {
-		again, tries, err := m.deliver(ctx, roomID, text, id)
+		again, tries, err := m.deliverAnywhere(ctx, random, roomID, text, id)
 		if err != nil {
 			return err
 		}
@@ -259,21 +304,49 @@ func (m *member) sendOne(ctx context.Context, random *rand.Rand) error {
 	return nil
 }
 
+// deliverAnywhere is deliver, with each attempt to any of the servers.
+func (m *member) deliverAnywhere(ctx context.Context, random *rand.Rand, roomID, text, id string) (stored int64, tries int, err error) {
+	for {
+		tries++
+		u := *m.user
+		u.api = m.apis[random.IntN(len(m.apis))]
+		stored, err = u.attempt(ctx, roomID, text, id, m.waits())
+		if !errors.Is(err, errTryAgain) || ctx.Err() != nil {
+			return stored, tries, err
+		}
+	}
+}
+
+// waits has a call wait for the server, if there is no other.
+func (m *member) waits() grpc.CallOption { return grpc.WaitForReady(len(m.apis) == 1) }
+
 // textOf is the text of a message, so that whoever gets it can check it.
 func textOf(id string) string { return "this is what " + id + " says" }
 
-// follow reads streams until ctx ends, one after the other or overlapping.
+// follow reads streams until ctx ends, one after the other or overlapping, each
+// from any of the servers.
 func (m *member) follow(ctx context.Context, random *rand.Rand, restart *atomic.Bool) error {
 	var overlapping errgroup.Group
 	defer overlapping.Wait()
-	a, err := connect(m.addr)
-	if err != nil {
-		return err
-	}
-	defer func() { a.conn.Close() }()
+	apis := make([]*api, len(m.addresses))
+	defer func() {
+		for _, a := range apis {
+			if a != nil {
+				a.conn.Close()
+			}
+		}
+	}()
 	for ctx.Err() == nil {
+		at := random.IntN(len(apis))
+		if apis[at] == nil {
+			a, err := connect(m.addresses[at])
+			if err != nil {
+				return err
+			}
+			apis[at] = a
+		}
 		streamCtx, cancel := context.WithCancel(ctx)
-		rpc, err := a.chat.StreamChatRPC(metadata.NewOutgoingContext(streamCtx, m.metadata(m.positions()...)), grpc.WaitForReady(true))
+		rpc, err := apis[at].chat.StreamChatRPC(metadata.NewOutgoingContext(streamCtx, m.metadata(m.positions()...)), m.waits())
 		if err != nil {
 			cancel()
 			if status.Code(err) != codes.Unavailable && ctx.Err() == nil {
@@ -317,10 +390,8 @@ func (m *member) follow(ctx context.Context, random *rand.Rand, restart *atomic.
 				<-over
 			case 2: // the next stream replaces this one
 			case 3: // the connection is lost
-				a.conn.Close()
-				if a, err = connect(m.addr); err != nil {
-					return err
-				}
+				apis[at].conn.Close()
+				apis[at] = nil
 			}
 		}
 	}

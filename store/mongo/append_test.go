@@ -85,7 +85,7 @@ func TestLostReply(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			cfg := inTest(t)
 			dial := &losing{command: []byte("\x02insert\x00\x07\x00\x00\x00events\x00")}
-			cfg.dial = dial
+			cfg.Dialer = dial
 			s := closing(t, open(t, cfg))
 			r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
 			r.Create(t, storetest.Account(0))
@@ -122,7 +122,7 @@ func TestLostReplyOfSeveral(t *testing.T) {
 		for _, lost := range []int32{1, 2} {
 			cfg := inTest(t)
 			dial := &losing{command: []byte(command)}
-			cfg.dial = dial
+			cfg.Dialer = dial
 			s := closing(t, open(t, cfg))
 			r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
 			dial.replies.Store(lost)

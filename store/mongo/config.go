@@ -34,6 +34,8 @@ type Config struct {
 	// Rooms is how many rooms' states are kept in memory: 100 000. Those that are
 	// being written to are kept whatever their number.
 	Rooms int
+	// Dialer makes the connections to the database: the driver's own.
+	Dialer Dialer
 
 	// The rest is for tests, which cannot wait as long.
 
@@ -45,8 +47,6 @@ type Config struct {
 	foldAfter uint64
 	// heartbeat is how often the driver looks at each server.
 	heartbeat time.Duration
-	// dial replaces the driver's dialer, to lose replies.
-	dial dialer
 }
 
 // databaseName is what a database may be called here: what MongoDB allows on

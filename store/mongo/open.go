@@ -17,7 +17,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
-type dialer interface {
+// Dialer makes connections. Its method may be called by several goroutines at
+// once.
+type Dialer interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -107,8 +109,8 @@ func (s *Store) clientOptions() *options.ClientOptions {
 	o := options.Client().ApplyURI(s.cfg.URI).
 		SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()).SetReadPreference(readpref.Primary()).
 		SetRetryWrites(true).SetRetryReads(true).SetConnectTimeout(connectTimeout).SetHeartbeatInterval(s.cfg.heartbeat)
-	if s.cfg.dial != nil {
-		o.SetDialer(s.cfg.dial)
+	if s.cfg.Dialer != nil {
+		o.SetDialer(s.cfg.Dialer)
 	}
 	return o
 }

@@ -1,6 +1,9 @@
 // Command faultyserver is the server with a disk and a clock that can be told to
 // fail. It is made of the same parts as `chatstream serve` and takes the same
-// flags for them, and is for tests only.
+// flags for them, and is for tests only. On MongoDB its clock is not corrected by
+// the database's, as a server's is, and what is said of the disk does nothing;
+// --via has it reach the members of the replica set by other ways than the set
+// says, which can be cut.
 //
 // It reads commands from its standard input, a line each, and answers each with
 // one line on its standard output:
@@ -29,6 +32,7 @@ import (
 
 	"github.com/chatstream/chatstream/server"
 	"github.com/chatstream/chatstream/server/accounts"
+	"github.com/chatstream/chatstream/store"
 	"github.com/chatstream/chatstream/store/embedded"
 )
 
@@ -47,6 +51,9 @@ func (c *clock) now() time.Time { return time.Now().Add(time.Duration(c.off.Load
 func run() error {
 	listen := flag.String("listen", "127.0.0.1:0", "address to serve gRPC on")
 	data := flag.String("data", "", "data directory")
+	uri := flag.String("mongodb", "", "keep everything in this MongoDB instead")
+	database := flag.String("database", "chatstream", "database of -mongodb")
+	via := flag.String("via", "", "MEMBER=ADDRESS,...: members of the replica set, and where to connect to instead")
 	drain := flag.Duration("drain-timeout", 10*time.Second, "how long a shutdown waits for clients")
 	off := flag.Duration("clock", 0, "how much the clock is off from the start")
 	fsync := flag.Duration("fsync", 0, "how much longer a sync takes from the start")
@@ -75,7 +82,14 @@ func run() error {
 	cfg.Logger = log
 	cfg.Accounts = accounts.Config{Now: cl.now}
 
-	st, err := embedded.Open(embedded.Config{Dir: *data, Logger: log, Now: cl.now, FS: d, CacheBytes: *cache})
+	var st store.Store
+	var err error
+	where := "embedded:" + *data
+	if *uri == "" {
+		st, err = embedded.Open(embedded.Config{Dir: *data, Logger: log, Now: cl.now, FS: d, CacheBytes: *cache})
+	} else {
+		st, where, err = openMongoDB(*uri, *database, *via, cl, log)
+	}
 	if err != nil {
 		return err
 	}
@@ -91,7 +105,7 @@ func run() error {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
-	fmt.Printf("ready grpc=%s store=embedded:%s\n", listener.Addr(), *data)
+	fmt.Printf("ready grpc=%s store=%s\n", listener.Addr(), where)
 	go command(cl, d)
 
 	select {

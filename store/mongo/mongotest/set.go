@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -38,11 +39,14 @@ type Set struct {
 	members []*member
 }
 
-// member is one server.
+// member is one server, through all its lives.
 type member struct {
 	address string
-	command *exec.Cmd
-	exited  chan struct{}
+	// program and args are what it is started with, log is where it writes to.
+	program, log string
+	args         []string
+	command      *exec.Cmd
+	exited       chan struct{}
 }
 
 // patience is how long a set may take to start.
@@ -88,7 +92,7 @@ func Start(path string, o Options) (_ *Set, err error) {
 
 func (s *Set) keyFile() string { return filepath.Join(s.dir, "key") }
 
-// start starts one server and waits until it listens.
+// start makes a member and starts it.
 func (s *Set) start(ctx context.Context, path string, n int) (*member, error) {
 	port, err := freePort()
 	if err != nil {
@@ -122,31 +126,36 @@ func (s *Set) start(ctx context.Context, path string, n int) (*member, error) {
 	}
 	m := &member{
 		address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		command: exec.Command(path, append(args, s.options.Args...)...),
-		exited:  make(chan struct{}),
+		program: path, log: log, args: append(args, s.options.Args...),
 	}
+	return m, m.start(ctx)
+}
+
+// start starts the server and waits until it listens.
+func (m *member) start(ctx context.Context) error {
+	m.command, m.exited = exec.Command(m.program, m.args...), make(chan struct{})
 	dieWithUs(m.command)
 	if err := m.command.Start(); err != nil {
-		return nil, err
+		return err
 	}
+	command, exited := m.command, m.exited
 	go func() {
-		_ = m.command.Wait()
-		close(m.exited)
+		_ = command.Wait()
+		close(exited)
 	}()
 	var dialer net.Dialer
 	for {
 		c, err := dialer.DialContext(ctx, "tcp", m.address)
 		if err == nil {
-			return m, c.Close()
+			return c.Close()
 		}
 		select {
 		case <-m.exited:
-			text, _ := os.ReadFile(log)
-			m.kill()
-			return nil, fmt.Errorf("it has ended: %s", tail(string(text), 2000))
+			text, _ := os.ReadFile(m.log)
+			return fmt.Errorf("it has ended: %s", tail(string(text), 2000))
 		case <-ctx.Done():
 			m.kill()
-			return nil, fmt.Errorf("it does not listen: %w", err)
+			return fmt.Errorf("it does not listen: %w", err)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -154,13 +163,16 @@ func (s *Set) start(ctx context.Context, path string, n int) (*member, error) {
 
 func tail(text string, n int) string { return text[max(0, len(text)-n):] }
 
+// freePort is free now. It is not one that the system gives to outgoing
+// connections, so that a member can come back to it.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 1000 {
+		port := 10_000 + rand.IntN(10_000)
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no free port")
 }
 
 // initiate makes the servers a replica set whose primary is the first.
@@ -315,6 +327,59 @@ func (s *Set) Thaw(n int) error { return s.members[n].command.Process.Signal(sys
 
 // Kill ends a member's process.
 func (s *Set) Kill(n int) { s.members[n].kill() }
+
+// Terminate ends a member in order, as an operator does.
+func (s *Set) Terminate(ctx context.Context, n int) error {
+	m := s.members[n]
+	if err := m.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("mongotest: terminate a member: %w", err)
+	}
+	select {
+	case <-m.exited:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("mongotest: a member does not end: %w", ctx.Err())
+	}
+}
+
+// Restart starts a member that has ended, with its data, and returns when it is
+// one of the set again.
+func (s *Set) Restart(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := s.members[n].start(ctx); err != nil {
+		return fmt.Errorf("mongotest: restart a member: %w", err)
+	}
+	return until(ctx, func() error {
+		var hello struct {
+			Primary   bool `bson:"isWritablePrimary"`
+			Secondary bool `bson:"secondary"`
+		}
+		if err := s.command(ctx, n, bson.D{{Key: "hello", Value: 1}}, &hello); err != nil {
+			return fmt.Errorf("mongotest: restart a member: %w", err)
+		}
+		if !s.options.Standalone && !hello.Primary && !hello.Secondary {
+			return errors.New("mongotest: a member that was restarted does not come back")
+		}
+		return nil
+	})
+}
+
+// Running reports whether a member's process is there.
+func (s *Set) Running(n int) bool {
+	select {
+	case <-s.members[n].exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// Members is how many there are.
+func (s *Set) Members() int { return len(s.members) }
+
+// Address is where a member is, HOST:PORT.
+func (s *Set) Address(n int) string { return s.members[n].address }
 
 func (s *Set) command(ctx context.Context, n int, command bson.D, reply any) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
