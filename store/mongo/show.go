@@ -11,8 +11,9 @@ import (
 // The two ways events come to be shown: the change stream, and what the committer
 // has written or read. tracked says how they go together.
 
-// streamed takes over what the change stream has shown, in its order. It returns
-// an error if the stream has left something out.
+// streamed takes over what the change stream has shown, in its order. If the stream
+// has left something out it stops there with an error; then all is to be forgotten
+// (reset).
 func (s *Store) streamed(records []record) error {
 	show := make([]room.Event, 0, len(records))
 	var answers []func()
@@ -28,7 +29,10 @@ func (s *Store) streamed(records []record) error {
 		if e.Seq <= r.streamed {
 			continue
 		}
-		next := r.streamed == 0 || e.Seq == r.streamed+1
+		if r.streamed != 0 && e.Seq != r.streamed+1 || r.read && e.Seq > r.state.Seq+1 {
+			gap = fmt.Errorf("the change stream has brought event %d of room %s, but not the one before it", e.Seq, e.Room)
+			break
+		}
 		r.streamed = e.Seq
 		r.meet(s.process, e)
 		switch {
@@ -41,20 +45,14 @@ func (s *Store) streamed(records []record) error {
 			}
 		case r.live && e.Seq <= r.state.Seq:
 			// Shown already.
-		case r.fold(e) || !r.live && e.Seq <= r.state.Seq:
+		default:
+			r.fold(e)
 			show = append(show, e.Event)
 			r.live = e.Seq == r.state.Seq
-		default:
-			next = false
-		}
-		if !next && gap == nil {
-			gap = fmt.Errorf("the change stream of room %s goes on with event %d, behind %d", e.Room, e.Seq, r.state.Seq)
 		}
 		answers = append(answers, r.release()...)
 	}
-	if gap == nil { // otherwise all of it will be forgotten (reset)
-		s.ring.add(show)
-	}
+	s.ring.add(show)
 	s.mu.Unlock()
 	for _, answer := range answers {
 		answer()
