@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/store"
@@ -23,11 +24,12 @@ type request struct {
 	// left says that the caller no longer waits; then the committer may drop what
 	// it would have to try again.
 	left atomic.Bool
-	// attempted is the uuid of the first draft of an attempt of which it is not
-	// known what became of it, attempts how many there were. Only the committer
-	// touches them.
-	attempted string
-	attempts  int
+	// The committer's: attempted is the uuid of the first draft of an attempt of
+	// which it is not known what became of it, attempts how many there were;
+	// blockedSince is when it was first refused without a reason to be seen.
+	attempted    string
+	attempts     int
+	blockedSince time.Time
 	// owned says that it was the committer who took it; guarded by Store.mu.
 	owned bool
 

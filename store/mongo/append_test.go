@@ -42,11 +42,21 @@ func post(ctx context.Context, s store.Store, id string, c room.Command) (store.
 // was asked.
 type losing struct {
 	net.Dialer
-	// replies is how many replies to what contains command are yet to be lost.
-	replies atomic.Int32
-	command []byte
-	lost    atomic.Int32
+	// commands are what the replies to are lost, as they begin on the wire; left
+	// is how many are yet to be.
+	commands []string
+	left     atomic.Int32
+	lost     atomic.Int32
 }
+
+// As a command begins: an element of BSON with the command's name.
+const (
+	insertEvents = "\x02insert\x00\x07\x00\x00\x00events\x00"
+	findEvents   = "\x02find\x00\x07\x00\x00\x00events\x00"
+	commit       = "\x10commitTransaction\x00"
+)
+
+const always = 1 << 30
 
 func (l *losing) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := l.Dialer.DialContext(ctx, network, address)
@@ -60,8 +70,10 @@ type losingConn struct {
 }
 
 func (c *losingConn) Write(p []byte) (int, error) {
-	if bytes.Contains(p, c.from.command) && c.from.replies.Add(-1) >= 0 {
-		c.lose.Store(true)
+	for _, command := range c.from.commands {
+		if bytes.Contains(p, []byte(command)) && c.from.left.Add(-1) >= 0 {
+			c.lose.Store(true)
+		}
 	}
 	return c.Conn.Write(p)
 }
@@ -77,68 +89,68 @@ func (c *losingConn) Read(p []byte) (int, error) {
 }
 
 // A reply that is lost leaves it open whether the event was stored. It is stored
-// once, and answered as such: by the driver's own retry if one is lost, by looking
-// at what is there if more are.
+// once, and answered as such: by the driver's own retries, or by looking at what is
+// there. If that cannot be done either the caller is told so, and may ask again.
 func TestLostReply(t *testing.T) {
 	t.Parallel()
-	for lost, what := range map[int32]string{1: "retried by the driver", 2: "looked up", 4: "given up"} {
+	message := func(r *storetest.Room) room.Command { return postOf(r) }
+	opening := func(r *storetest.Room) room.Command {
+		return room.Create{Name: "n", Creator: storetest.Account(0), CapUUID: r.UUID(), JoinUUID: r.UUID()}
+	}
+	for what, tt := range map[string]struct {
+		command  func(*storetest.Room) room.Command
+		commands []string
+		left     int32
+		err      error
+	}{
+		"retried by the driver":          {message, []string{insertEvents}, 1, nil},
+		"looked up":                      {message, []string{insertEvents}, always, nil},
+		"given up":                       {message, []string{insertEvents, findEvents}, always, store.ErrUnavailable},
+		"several, retried by the driver": {opening, []string{commit}, 1, nil},
+		"several, tried again":           {opening, []string{insertEvents}, 2, nil},
+		"several, looked up":             {opening, []string{commit}, always, nil},
+		"several, given up":              {opening, []string{commit, findEvents}, always, store.ErrUnavailable},
+	} {
 		t.Run(what, func(t *testing.T) {
 			cfg := inTest(t)
-			dial := &losing{command: []byte("\x02insert\x00\x07\x00\x00\x00events\x00")}
+			cfg.Timeout = 400 * time.Millisecond
+			dial := &losing{commands: tt.commands}
 			cfg.Dialer = dial
 			s := closing(t, open(t, cfg))
 			r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
-			r.Create(t, storetest.Account(0))
-			c := postOf(r)
-			dial.replies.Store(lost)
+			other := &storetest.Room{Store: s, ID: storetest.RoomID(1)}
+			other.Create(t, storetest.Account(0))
+			c, first := tt.command(r), uint64(1)
+			if _, ok := c.(room.Post); ok {
+				first = r.Create(t, storetest.Account(0))[1].Seq + 1
+			}
+			if _, err := s.State(t.Context(), r.ID); err != nil { // so that it need not be read
+				t.Fatal(err)
+			}
+			dial.left.Store(tt.left)
 			done, err := s.Append(t.Context(), r.ID, storetest.OpOf(c))
-			if got := dial.lost.Load(); got == 0 {
+			dial.left.Store(0)
+			if dial.lost.Load() == 0 {
 				t.Fatal("no reply was lost")
 			}
-			dial.replies.Store(0)
-			if lost <= 2 {
-				if err != nil || done.Repeated || len(done.Events) != 1 || done.Events[0].Seq != 3 {
-					t.Errorf("got %+v, %v; want event 3 as stored now", done, err)
-				}
-			} else if err != nil && !errors.Is(err, store.ErrUnavailable) {
-				t.Errorf("got %v, want %v", err, store.ErrUnavailable)
+			switch {
+			case !errors.Is(err, tt.err):
+				t.Errorf("got %+v, %v; want error %v", done, err, tt.err)
+			case err == nil && (done.Repeated || len(done.Events) == 0 || done.Events[0].Seq != first):
+				t.Errorf("got %+v, want event %d as stored now", done, first)
 			}
 			again, err := s.Append(t.Context(), r.ID, storetest.OpOf(c))
-			if err != nil || !again.Repeated || again.Events[0].Seq != 3 {
-				t.Errorf("again: got %+v, %v; want event 3 repeated", again, err)
+			if err != nil || !again.Repeated || again.Events[0].Seq != first {
+				t.Errorf("again: got %+v, %v; want event %d repeated", again, err, first)
 			}
-			if e := r.Post(t, storetest.Account(0), "next"); e.Seq != 4 {
-				t.Errorf("the next one has number %d, want 4", e.Seq)
+			log := storetest.CheckRoom(t.Context(), t, s, r.ID)
+			if want := max(first, 2); uint64(len(log)) != want {
+				t.Errorf("%d events, want %d", len(log), want)
 			}
-			storetest.CheckRoom(t.Context(), t, s, r.ID)
+			if e := r.Post(t, storetest.Account(0), "next"); e.Seq != uint64(len(log))+1 {
+				t.Errorf("the next one has number %d, want %d", e.Seq, len(log)+1)
+			}
 		})
-	}
-}
-
-// An op with several events is stored whole, also when the reply is lost.
-func TestLostReplyOfSeveral(t *testing.T) {
-	t.Parallel()
-	for _, command := range []string{"\x02insert\x00\x07\x00\x00\x00events\x00", "\x10commitTransaction\x00"} {
-		for _, lost := range []int32{1, 2} {
-			cfg := inTest(t)
-			dial := &losing{command: []byte(command)}
-			cfg.Dialer = dial
-			s := closing(t, open(t, cfg))
-			r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
-			dial.replies.Store(lost)
-			create := room.Create{Name: "n", Creator: storetest.Account(0), CapUUID: r.UUID(), JoinUUID: r.UUID()}
-			done, err := post(t.Context(), s, r.ID, create)
-			if err != nil || len(done.Events) == 0 || done.Events[0].Seq != 1 {
-				t.Errorf("got %+v, %v; want event 1 and 2", done, err)
-			}
-			if dial.lost.Load() == 0 {
-				t.Errorf("%q: no reply was lost", command)
-			}
-			dial.replies.Store(0)
-			if n := len(storetest.CheckRoom(t.Context(), t, s, r.ID)); n != 2 {
-				t.Errorf("%d events, want 2", n)
-			}
-		}
 	}
 }
 
@@ -173,9 +185,6 @@ func TestUnavailable(t *testing.T) {
 	_, err = s.Append(ctx, r.ID, storetest.OpOf(c))
 	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want %v by the caller's deadline", err, store.ErrUnavailable)
-	}
-	if took := time.Since(began); took > 900*time.Millisecond {
-		t.Errorf("the caller waited %v, beyond his deadline", took)
 	}
 	// Without a deadline of the caller's, the store's own counts.
 	if _, err := s.Append(t.Context(), r.ID, storetest.OpOf(postOf(r))); !errors.Is(err, store.ErrUnavailable) {
@@ -408,12 +417,15 @@ func TestTwoStoresOneRoom(t *testing.T) {
 // other store's join and leave count at once.
 func TestDecidesOnWhatOthersHaveWritten(t *testing.T) {
 	t.Parallel()
-	cfg := inTest(t)
+	set := own(t, mongotest.Options{})
+	cfg := Config{URI: set.URI(), Logger: quiet}
 	a, b := closing(t, open(t, cfg)), closing(t, open(t, cfg))
+	// The change streams bring nothing, or late.
+	defer failGetMore(t, a, 234)()
 	ra := &storetest.Room{Store: a, ID: storetest.RoomID(0)}
 	ra.Create(t, storetest.Account(0))
 	me := storetest.Account(1)
-	for i := range 20 {
+	for i := range 5 {
 		uuid := func(n int) string { return storetest.UUID(1000+i, n) }
 		say := func(s store.Store, n int) error {
 			_, err := s.Append(t.Context(), ra.ID, storetest.OpOf(room.Post{UUID: uuid(n), Sender: me, Kind: room.KindText, Body: storetest.Text("x")}))
@@ -478,14 +490,14 @@ func TestRoomsOfLooksOncePerRoom(t *testing.T) {
 	}
 }
 
-// A room in which much waits gets it all into a few commands, also while other
-// rooms have something to send.
-func TestBusyRoomAmongOthers(t *testing.T) {
+// Rooms in which much waits get it all into a few commands, though there are several
+// of them.
+func TestBusyRooms(t *testing.T) {
 	t.Parallel()
 	cfg := inTest(t)
 	cfg.Rooms = 100
 	s := closing(t, open(t, cfg))
-	const others, waiting = 5, 200
+	const others, waiting = 5, 100
 	for i := range others + 1 {
 		r := &storetest.Room{Store: s, ID: storetest.RoomID(i)}
 		r.Create(t, storetest.Account(0))
@@ -504,14 +516,12 @@ func TestBusyRoomAmongOthers(t *testing.T) {
 	for n := range waiting {
 		send(storetest.RoomID(0), storetest.UUID(n, 1))
 		for i := 1; i <= others; i++ {
-			if n%10 == 0 {
-				send(storetest.RoomID(i), storetest.UUID(n, 1))
-			}
+			send(storetest.RoomID(i), storetest.UUID(n, 1))
 		}
 	}
 	wg.Wait()
 	if n := s.commands.Load() - before; n > waiting/2 {
-		t.Errorf("%d commands for %d messages in one room and %d in each of %d others", n, waiting, waiting/10, others)
+		t.Errorf("%d commands for %d messages in each of %d rooms", n, waiting, others+1)
 	}
 	for i := range others + 1 {
 		storetest.CheckRoom(ctx, t, s, storetest.RoomID(i))

@@ -48,6 +48,8 @@ var (
 	// errSilent: the database has not even said that there is nothing. A primary
 	// that is frozen, or a connection that is half open, says nothing for ever.
 	errSilent = errors.New("the change stream is silent")
+	// errLate: the database does not say that the stream is open.
+	errLate = errors.New("the change stream is not opened in time")
 	// errStorm: the driver resumes the stream again and again. It does that
 	// without a pause, thousands of times a second.
 	errStorm = errors.New("the change stream is resumed without end")
@@ -82,7 +84,7 @@ func (f *feed) open(ctx context.Context) (*stream, error) {
 	}
 	c.session = session
 	f.storm.watch(c)
-	late := time.AfterFunc(opening, func() { c.cancel(errSilent) })
+	late := time.AfterFunc(opening, func() { c.cancel(errLate) })
 	c.ChangeStream, err = f.s.watched.Watch(driver.NewSessionContext(c.ctx, session), driver.Pipeline{
 		{{Key: "$match", Value: watchedChanges}},
 		{{Key: "$project", Value: bson.D{
@@ -262,7 +264,7 @@ func (s *Store) databaseTime(ctx context.Context) (bson.Timestamp, error) {
 // unreachable reports whether err says that the database could not be asked, or
 // is about to elect, and nothing of the stream.
 func unreachable(err error) bool {
-	if errors.Is(err, errSilent) || errors.Is(err, errStorm) || driver.IsNetworkError(err) || driver.IsTimeout(err) {
+	if errors.Is(err, errLate) || errors.Is(err, errSilent) || errors.Is(err, errStorm) || driver.IsNetworkError(err) || driver.IsTimeout(err) {
 		return true
 	}
 	var command driver.CommandError

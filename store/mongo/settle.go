@@ -107,27 +107,34 @@ func (s *Store) settleTurn(t *turn, found []record) {
 		return
 	}
 	var rest []*request
-	settled := false
 	for i, g := range t.staged[t.stored:] {
 		switch {
 		case s.answerFound(t.room, g.request, g.records, found):
-			settled = true
 		case i == 0 && t.broken != nil:
-			settled = true
 			g.answer(store.Appended{}, t.broken)
 		case t.unknown != nil && g.attempt():
 			g.answer(store.Appended{}, fmt.Errorf("%w: %w", errMaybe, t.unknown))
+		case i == 0 && t.collided && !s.overtaken(t) && s.blocked(t.room, g.request):
+			g.answer(store.Appended{}, fmt.Errorf("%w: the database refuses it, and shows nothing in its place", errMaybe))
 		default:
 			rest = append(rest, g.request)
 		}
 	}
 	s.again(t.room, rest...)
-	if !settled && !s.overtaken(t) {
-		// Nobody is to be seen who was first; he will be soon.
-		s.mu.Lock()
-		t.room.notBefore = time.Now().Add(time.Millisecond + rand.N(4*time.Millisecond))
-		s.mu.Unlock()
+}
+
+// blocked notes that q was refused although nobody is to be seen who was first. He
+// will be soon, so the room waits a little; it reports whether that has been so for
+// too long.
+func (s *Store) blocked(r *tracked, q *request) bool {
+	now := time.Now()
+	if q.blockedSince.IsZero() {
+		q.blockedSince = now
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.notBefore = now.Add(time.Millisecond + rand.N(4*time.Millisecond))
+	return now.Sub(q.blockedSince) > s.cfg.Timeout
 }
 
 // attempt counts an attempt that ended in not knowing, and reports whether it was

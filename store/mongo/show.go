@@ -13,7 +13,8 @@ import (
 // has written or read. tracked says how they go together.
 
 // streamed takes over what the change stream has shown, in its order: events, and
-// what goes with them. It returns an error if the stream has left something out.
+// what goes with them. If the stream has left something out it stops there with an
+// error; then all is to be forgotten (reset).
 func (s *Store) streamed(records []record, claims []store.Claim, sessions []string) error {
 	show := make([]room.Event, 0, len(records))
 	var answers []func()
@@ -29,7 +30,10 @@ func (s *Store) streamed(records []record, claims []store.Claim, sessions []stri
 		if e.Seq <= r.streamed {
 			continue
 		}
-		next := r.streamed == 0 || e.Seq == r.streamed+1
+		if r.streamed != 0 && e.Seq != r.streamed+1 || r.read && e.Seq > r.state.Seq+1 {
+			gap = fmt.Errorf("the change stream has brought event %d of room %s, but not the one before it", e.Seq, e.Room)
+			break
+		}
 		r.streamed = e.Seq
 		r.meet(s.process, e)
 		switch {
@@ -42,20 +46,14 @@ func (s *Store) streamed(records []record, claims []store.Claim, sessions []stri
 			}
 		case r.live && e.Seq <= r.state.Seq:
 			// Shown already.
-		case r.fold(e) || !r.live && e.Seq <= r.state.Seq:
+		default:
+			r.fold(e)
 			show = append(show, e.Event)
 			r.live = e.Seq == r.state.Seq
-		default:
-			next = false
-		}
-		if !next && gap == nil {
-			gap = fmt.Errorf("the change stream of room %s goes on with event %d, behind %d", e.Room, e.Seq, r.state.Seq)
 		}
 		answers = append(answers, r.release()...)
 	}
-	if gap == nil { // otherwise all of it will be forgotten (reset)
-		s.ring.add(group{events: show, claims: claims, sessions: sessions})
-	}
+	s.ring.add(group{events: show, claims: claims, sessions: sessions})
 	s.mu.Unlock()
 	for _, answer := range answers {
 		answer()

@@ -246,6 +246,19 @@ func TestGapInStream(t *testing.T) {
 	if err := s.streamed(log[4:5], nil, nil); err == nil {
 		t.Error("a gap in what was read already: no error")
 	}
+	// What came before it is shown, and what came behind is not missing: rooms stay
+	// as they are.
+	s = offline()
+	from := s.ring.now()
+	track(s, log, 3)
+	other := track(s, logOf("room001", 9, 1), 3)
+	bring(t, s, log[2], logOf("room001", 9, 1)[2])
+	if err := s.streamed([]record{log[3], log[5], logOf("room001", 9, 1)[3]}, nil, nil); err == nil {
+		t.Error("a gap among others: no error")
+	}
+	if isShown(t, s, from, 3, 3, 4); other.state.Seq != 3 || other.streamed != 3 {
+		t.Errorf("room001 is at %d, streamed %d, but nothing of it was shown", other.state.Seq, other.streamed)
+	}
 }
 
 // An answer waits for its event to be shown, if only the stream shows the room.
