@@ -22,6 +22,7 @@ type Goal struct {
 const (
 	bareProgram = "bare grpc-go program: two workers, SendMsg of shared encoded bytes, up to 32 joined"
 	exchange    = "a loop over the same members, one atomic exchange on each one's own cache line"
+	bareMongoDB = "one program that inserts with the same write concern, and another connection's change stream"
 	centrifugo  = "Centrifugo v6, memory engine, history and recovery on, WebSocket protobuf"
 )
 
@@ -77,6 +78,20 @@ var Goals = []Goal{
 		Reference: centrifugo, Unit: "x", Compare: "<=", Limit: 1.2, Benchmark: "BenchmarkPeerIdle/peer=centrifugo", Metric: "ratio"},
 	{ID: "peer-hub", What: "engine alone: one event to 1 000 subscriptions",
 		Reference: "broadcast of centrifuge's in-memory hub", Unit: "x", Compare: "<=", Limit: 0.34, Benchmark: "BenchmarkPeerHub", Metric: "ratio"},
+	{ID: "mongodb-10-p50", What: "MongoDB, three members, 10 messages a second: p50 from due to received on another server's stream",
+		Reference: bareMongoDB, Unit: "x", Compare: "<=", Limit: 1.15, Benchmark: "BenchmarkMongoDB/members=3/rate=10", Metric: "p50-ratio"},
+	{ID: "mongodb-10-p99", What: "MongoDB, three members, 10 messages a second: p99 from due to received on another server's stream",
+		Reference: bareMongoDB, Unit: "x", Compare: "<=", Limit: 1.5, Benchmark: "BenchmarkMongoDB/members=3/rate=10", Metric: "p99-ratio"},
+	{ID: "mongodb-100-p50", What: "MongoDB, three members, 100 messages a second: p50 from due to received on another server's stream",
+		Reference: bareMongoDB, Unit: "x", Compare: "<=", Limit: 1.15, Benchmark: "BenchmarkMongoDB/members=3/rate=100", Metric: "p50-ratio"},
+	{ID: "mongodb-100-p99", What: "MongoDB, three members, 100 messages a second: p99 from due to received on another server's stream",
+		Reference: bareMongoDB, Unit: "x", Compare: "<=", Limit: 1.5, Benchmark: "BenchmarkMongoDB/members=3/rate=100", Metric: "p99-ratio"},
+	{ID: "mongodb-1000-p50", What: "MongoDB, three members, 1 000 messages a second: p50 from due to received on another server's stream",
+		Reference: bareMongoDB, Unit: "x", Compare: "<=", Limit: 1.15, Benchmark: "BenchmarkMongoDB/members=3/rate=1000", Metric: "p50-ratio"},
+	{ID: "mongodb-1000-p99", What: "MongoDB, three members, 1 000 messages a second: p99 from due to received on another server's stream",
+		Reference: bareMongoDB, Unit: "x", Compare: "<=", Limit: 1.5, Benchmark: "BenchmarkMongoDB/members=3/rate=1000", Metric: "p99-ratio"},
+	{ID: "mongodb-append", What: "MongoDB, three members: rate of acknowledged messages, 64 senders in 64 rooms, 300 bytes",
+		Reference: "64 goroutines that insert the same documents with the same write concern", Unit: "x", Compare: ">=", Limit: 1.7, Benchmark: "BenchmarkAppendAgainstInserts/members=3", Metric: "rate-ratio"},
 }
 
 // Met says whether a measure reaches the goal.

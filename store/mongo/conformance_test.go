@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/chatstream/chatstream/bench/result"
 	"github.com/chatstream/chatstream/store"
 	"github.com/chatstream/chatstream/store/mongo/mongotest"
 	"github.com/chatstream/chatstream/store/storetest"
@@ -21,7 +22,10 @@ import (
 var mongod mongotest.Shared
 
 func TestMain(m *testing.M) {
-	flag.Parse()
+	if err := result.BeginBenchmarks(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	// Each step of the random test is some twenty queries.
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
