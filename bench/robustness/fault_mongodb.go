@@ -94,6 +94,9 @@ func (in *injector) onMongoDB(ctx context.Context, f Fault, random *rand.Rand) e
 		var killed int
 		killed, err = in.killCursors(ctx, 2*time.Second)
 		over = fmt.Sprintf("%s: %d were killed", noteOver, killed)
+		if err == nil && killed == 0 && ctx.Err() == nil {
+			err = errors.New("no cursor of a change stream was found")
+		}
 	}
 	if ctx.Err() != nil {
 		return nil // heal looks after the rest

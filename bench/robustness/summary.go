@@ -150,6 +150,9 @@ func (s *Summary) addSingle(r Recovery, violations []Violation, run costs) {
 // falls together with the fault; the second pair is that of the server that the
 // fault was done to.
 func (s *Summary) writeSingle(b *strings.Builder) {
+	if len(s.single) == 0 {
+		return
+	}
 	fmt.Fprintf(b, "%-16s %5s %6s %9s %11s %10s %5s %7s  %s\n", "fault", "runs", "times", "acknowl.", "deliveries", "duplicates", "lost", "others", "longest pause: acks, deliveries (there)")
 	for _, f := range slices.Sorted(maps.Keys(s.single)) {
 		c := s.single[f]

@@ -6,29 +6,32 @@ import "time"
 // the newer one's primer has come: not at all, but for a turn that had begun.
 const inFlight = time.Second
 
-// elsewhere is how long a server may tell the older stream what is stored by way
-// of itself, after the newer one's primer has come on another server. What comes
-// by way of the database comes after the newer stream's claim; a server's own
-// events do not wait for that way, which may be silent for 3 s before it is found
-// out, and is then opened again.
+// elsewhere is how long a stream may go on after the newer one's primer has come on
+// another server, once its own server hears of the others again: the way between
+// may be silent for 3 s before that is found out, and is then opened again.
 const elsewhere = 6 * time.Second
+
+// underWay is how long a server may still be busy with a command that its client
+// has given up.
+const underWay = 15 * time.Second
 
 // newestWins: when the primer of a newer stream has come, the older one is told
 // nothing that is sent after that, whichever servers the two are on; it ends with
 // STREAM_CANCELED_BY_ANOTHER_STREAM and the installation of a newer stream, or for
 // another reason that is one.
+//
+// What a server is shown of the others comes after the newer stream's claim. But it
+// also reads a room's log, when it carries out a command there, and may be ahead of
+// what it has been shown; then the older stream is told of that, shortly before it
+// ends.
 func newestWins(h *History, found *report) {
-	sent := make(map[string]*Record)    // room and uuid -> the first call that sent it
-	by := make(map[string]map[int]bool) // room and uuid -> the servers that it was sent to
+	sent := make(map[string]*Record)     // room and uuid -> the first call that sent it
+	commands := make(map[string][]*Call) // by room
 	for _, c := range h.Calls {
-		if c.Sent.UUID == "" {
-			continue
+		commands[c.Sent.Room] = append(commands[c.Sent.Room], c)
+		if key := c.Sent.Room + c.Sent.UUID; c.Sent.UUID != "" && sent[key] == nil {
+			sent[key] = c.Sent
 		}
-		key := c.Sent.Room + c.Sent.UUID
-		if sent[key] == nil {
-			sent[key], by[key] = c.Sent, make(map[int]bool)
-		}
-		by[key][c.Sent.Server] = true
 	}
 	byAccount := make(map[string][]*Stream)
 	for _, s := range h.Streams {
@@ -39,18 +42,35 @@ func newestWins(h *History, found *report) {
 			endsWell(s, streams, found)
 			if newer := replacedBy(s, streams); newer != nil {
 				h.messages(s, func(r *Record, l *Log, _ uint64) {
-					key := l.Room + r.Message.UUID
-					call, late := sent[key], inFlight
-					if s.Open.Server != newer.Open.Server && by[key][s.Open.Server] {
-						late = elsewhere
+					call := sent[l.Room+r.Message.UUID]
+					if call == nil || call.N <= newer.Primer.N || call.At <= newer.Primer.At+inFlight {
+						return
 					}
-					if call != nil && call.N > newer.Primer.N && call.At > newer.Primer.At+late {
+					if s.Open.Server == newer.Open.Server || !readAhead(s, r, commands[l.Room]) {
 						found.add(seen(newer.Primer, call, r), "stream %d is told what was sent after stream %d of the account was there", s.Open.Stream, newer.Open.Stream)
 					}
 				})
 			}
 		}
 	}
+}
+
+// readAhead reports whether s may have been told r because its server read the
+// room's log for one of these commands.
+func readAhead(s *Stream, r *Record, commands []*Call) bool {
+	if s.End == nil || s.End.At > r.At+elsewhere {
+		return false
+	}
+	for _, c := range commands {
+		over := c.Sent.At + underWay
+		if c.Answer != nil && c.Answer.Outcome != Unknown {
+			over = c.Answer.At + inFlight
+		}
+		if c.Sent.Server == s.Open.Server && c.Sent.N < r.N && r.At < over {
+			return true
+		}
+	}
+	return false
 }
 
 // replacedBy is the stream whose primer came first of those that are surely
