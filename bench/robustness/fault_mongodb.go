@@ -186,14 +186,12 @@ func (in *injector) healMongoDB(ctx context.Context) error {
 // killCursors kills the cursors of all change streams for a while, whether they
 // are being read at the moment or not, and counts them.
 func (in *injector) killCursors(ctx context.Context, long time.Duration) (killed int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, long)
-	defer cancel()
 	client, err := mongo.Connect(options.Client().ApplyURI(in.set.URI()))
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, client.Disconnect(context.WithoutCancel(ctx))) }()
-	for ctx.Err() == nil {
+	for until := time.Now().Add(long); ctx.Err() == nil && time.Now().Before(until); {
 		n, err := killOnce(ctx, client)
 		if err != nil && ctx.Err() == nil {
 			return killed, err

@@ -77,6 +77,8 @@ type process struct {
 	faulty  bool
 	// Told to a faulty server when it starts.
 	clock, fsync time.Duration
+	// persistent: it is started again until it is ready.
+	persistent bool
 	// mayEnd: the disk was full, which ends the server, sooner or later.
 	mayEnd bool
 
@@ -110,8 +112,23 @@ const noteReady = "ready"
 // startTimeout is how long a server may take to be ready.
 const startTimeout = 60 * time.Second
 
-// start starts the server and waits until it is ready.
+// start starts the server and waits until it is ready. Where it has a database
+// that may be electing, it may end before, and is started again, as whoever looks
+// after a server does.
 func (p *process) start() error {
+	for late := time.Now().Add(startTimeout); ; time.Sleep(200 * time.Millisecond) {
+		err := p.startOnce()
+		if err == nil || !p.persistent || !errors.Is(err, errNotReady) || time.Now().After(late) {
+			return err
+		}
+		p.note("%v", err)
+	}
+}
+
+// errNotReady: it has ended.
+var errNotReady = errors.New("the server ended before it was ready")
+
+func (p *process) startOnce() error {
 	args := slices.Clone(p.args)
 	if p.faulty {
 		args = append(args, "--clock="+p.clock.String(), "--fsync="+p.fsync.String())
@@ -148,7 +165,7 @@ func (p *process) start() error {
 		case <-changed:
 		case <-exited:
 			text, _ := p.stderr.read()
-			return fmt.Errorf("the server ended before it was ready: %v\n%s", p.cmd.ProcessState, text)
+			return fmt.Errorf("%w: %v\n%s", errNotReady, p.cmd.ProcessState, text)
 		case <-late:
 			return errors.New("the server is not ready")
 		}

@@ -182,6 +182,7 @@ func (r *run) prepare() error {
 		case r.cfg.MongoDB == nil:
 			p.args = append(p.args, "--data="+filepath.Join(r.cfg.Dir, "data"))
 		default:
+			p.persistent = true
 			p.args = append(p.args, "--mongodb="+r.cfg.MongoDB.URI(), "--database="+database)
 			if slices.ContainsFunc(r.cfg.Faults, Fault.behindServer) {
 				ways, err := r.behindServer()
@@ -273,10 +274,8 @@ func (r *run) work(ctx context.Context) error {
 		// A call that is under way when the time is over ends as it likes.
 		actors.Go(func() { d.act(working, random, r.world.accounts[i%r.cfg.Accounts]) })
 	}
-	err := in.run(working, r.cfg.Faults, r.cfg.Seed)
-	if err == nil {
-		err = in.heal(ctx)
-	}
+	// Also after an error: other runs may need the replica set.
+	err := errors.Join(in.run(working, r.cfg.Faults, r.cfg.Seed), in.heal(ctx))
 	over()
 	actors.Wait()
 	return err
