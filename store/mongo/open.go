@@ -117,30 +117,17 @@ func (s *Store) clientOptions() *options.ClientOptions {
 
 // begin checks the database, makes what is missing, and starts the goroutines.
 func (s *Store) begin(ctx context.Context) error {
-	h, ahead, err := s.hello(ctx)
-	if err != nil {
-		return err
-	}
-	if err := checkDeployment(h); err != nil {
-		return &databaseError{text: err.Error()}
-	}
-	if !s.clock.fixed {
-		if err := clockRefusal(ahead); err != nil {
-			return &databaseError{text: err.Error()}
-		}
-		if ahead.Abs() > clockNoted {
-			s.log.Warn("this machine's clock and the database's differ", "database ahead by", ahead)
+	first, err := s.prepare(ctx)
+	for began := time.Now(); electing(err) && time.Since(began) < electionPatience; first, err = s.prepare(ctx) {
+		s.log.Warn("the replica set is about to elect a primary; it is tried again", "error", s.secrets.told(err))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(backoff(2)):
 		}
 	}
-	if len(h.Arbiters) > 0 {
-		s.log.Warn("the replica set has an arbiter: with one data member down nothing can be stored, since there is no majority; use three data members")
-	}
-	if err := s.bootstrap(ctx); err != nil {
-		return err
-	}
-	first, err := s.feed.begin(s.life)
 	if err != nil {
-		return fmt.Errorf("no change stream can be opened: %w", s.advice(err))
+		return err
 	}
 	role := func(name string, run func(context.Context)) {
 		s.tasks.Go(func() { pprof.Do(s.life, pprof.Labels("role", name), run) })
@@ -151,6 +138,50 @@ func (s *Store) begin(ctx context.Context) error {
 	role("clock", s.keepClock)
 	role("lease", s.keepLease)
 	return nil
+}
+
+// electionPatience is for how long a store that is opened waits for a primary
+// that is being elected: longer than MongoDB's election timeout by default.
+const electionPatience = 20 * time.Second
+
+// electing reports whether err says that the primary has just ceased to be it.
+func electing(err error) bool {
+	switch code(err) {
+	case 91, 189, 10107, 11600, 11602, 13435, 13436:
+		return true
+	}
+	return false
+}
+
+// prepare checks the database, makes what is missing, and opens the first change
+// stream.
+func (s *Store) prepare(ctx context.Context) (*stream, error) {
+	h, ahead, err := s.hello(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDeployment(h); err != nil {
+		return nil, &databaseError{text: err.Error()}
+	}
+	if !s.clock.fixed {
+		if err := clockRefusal(ahead); err != nil {
+			return nil, &databaseError{text: err.Error()}
+		}
+		if ahead.Abs() > clockNoted {
+			s.log.Warn("this machine's clock and the database's differ", "database ahead by", ahead)
+		}
+	}
+	if len(h.Arbiters) > 0 {
+		s.log.Warn("the replica set has an arbiter: with one data member down nothing can be stored, since there is no majority; use three data members")
+	}
+	if err := s.bootstrap(ctx); err != nil {
+		return nil, err
+	}
+	first, err := s.feed.begin(s.life)
+	if err != nil && !electing(err) {
+		err = fmt.Errorf("no change stream can be opened: %w", s.advice(err))
+	}
+	return first, err
 }
 
 // Address is where the store is, HOST,HOST/DATABASE, without user and password.

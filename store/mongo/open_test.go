@@ -331,3 +331,27 @@ func TestClock(t *testing.T) {
 		t.Errorf("an event is stamped %v away from the database's clock", off)
 	}
 }
+
+// A store that is opened while a primary is elected waits for it.
+func TestOpensWhenThePrimaryIsElected(t *testing.T) {
+	t.Parallel()
+	set := own(t, mongotest.Options{})
+	cfg := Config{URI: set.URI(), Logger: quiet}
+	first := closing(t, open(t, cfg))
+	// Twice for the driver, which tries again by itself, and twice more.
+	err := first.client.Database("admin").RunCommand(t.Context(), bson.D{
+		{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: bson.D{{Key: "times", Value: 4}}},
+		{Key: "data", Value: bson.D{
+			{Key: "failCommands", Value: bson.A{"aggregate"}}, {Key: "errorCode", Value: 11602}, {Key: "appName", Value: streamAppName},
+		}},
+	}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log lockedBuffer
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	closing(t, open(t, cfg))
+	if !strings.Contains(log.String(), "about to elect a primary") {
+		t.Errorf("it has not met an election:\n%s", log.String())
+	}
+}
