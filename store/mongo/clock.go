@@ -42,9 +42,13 @@ func (c *clock) now() int64 {
 }
 
 // compare takes over what the primary's clock showed, between two moments of the
-// local one, and returns the difference. It is as precise as those are close.
+// local one, and returns the difference. It is as precise as those are close, and
+// what it cannot tell from none is none.
 func (c *clock) compare(before, after time.Time, primary time.Time) time.Duration {
 	ahead := primary.Sub(before.Add(after.Sub(before) / 2))
+	if ahead.Abs() <= after.Sub(before)/2+time.Millisecond { // a database tells its time in milliseconds
+		ahead = 0
+	}
 	if first := !c.compared.Swap(true); first || after.Sub(before) < clockPrecise {
 		c.ahead.Store(int64(ahead))
 	}
