@@ -55,7 +55,7 @@ var ofMongo = []mutant{
 		from: "len(t.rooms) > t.limit && tries < 8", to: "false && tries < 8"},
 	{what: "mongo: what came while a room was read is not folded (S10)", file: "store/mongo/rooms.go", tests: "TestRoomIsReadWhileStreamed",
 		from: "r.fold(&r.parked[i])\n", to: "_ = i\n"},
-	{what: "mongo: a stream begins with what was there before (S7)", file: "store/mongo/feed.go", tests: "TestConformance/S9",
+	{what: "mongo: a stream begins with what was there before (S7)", file: "store/mongo/feed.go", tests: "TestConformance|TestOplog|TestGap",
 		from: "if !change.ClusterTime.After(f.start) {", to: "if false {"},
 	{what: "mongo: a stream is opened again where it began (S5)", file: "store/mongo/feed.go", tests: "TestCursorKilled",
 		from: "how.SetResumeAfter(f.token)", to: "how.SetStartAtOperationTime(&f.start)"},
