@@ -49,11 +49,9 @@ func (e *Engine) claimed(c store.Claim) {
 // those that are here, and ends those that are older. A claim that was made
 // before is found by the look; one that is made afterwards is shown by Watch,
 // and the stream is in the registry by then. Without an answer it asks again:
-// who is not fenced would be told what another device is told, too.
+// who is not fenced would be told what another device is told, too. Only with
+// Config.Claims.
 func (e *Engine) fence(accounts []string) {
-	if e.cfg.Claims == nil || len(accounts) == 0 {
-		return
-	}
 	var claims []store.Claim
 	read := func(ctx context.Context) (err error) {
 		claims, err = e.cfg.Claims.Claims(ctx, accounts)
@@ -116,13 +114,12 @@ func (e *Engine) untilAnswered(read func(context.Context) error, answered func()
 			return
 		}
 		err := e.job(read, func(err error) {
-			switch {
-			case err == nil:
+			if err == nil {
 				answered()
-			default:
-				e.log.Debug("the store did not say whether streams are still their accounts'; it is asked again", "error", err)
-				again()
+				return
 			}
+			e.log.Debug("the store did not say whether streams are still their accounts'; it is asked again", "error", err)
+			again()
 		})
 		if errors.Is(err, pool.ErrBusy) {
 			again()

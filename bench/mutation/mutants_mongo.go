@@ -97,4 +97,8 @@ var ofMongo = []mutant{
 		from: "p.number+1 < r.first || ", to: ""},
 	{what: "mongo: any number of groups is kept for watchers", file: "store/mongo/watch.go", tests: "TestRingIsBounded",
 		from: "(r.events > r.maxEvents || r.bytes > r.maxBytes)", to: "false"},
+	{what: "mongo: a lease that is being renewed outlives its withdrawal", file: "store/mongo/servers.go", tests: "WithdrawnLease",
+		from: "s.servers.telling.Lock()\n\tdefer s.servers.telling.Unlock()\n\ts.servers.mu.Lock()\n\ts.servers.own = \"\"", to: "s.servers.mu.Lock()\n\ts.servers.own = \"\""},
+	{what: "mongo: a store that is opened does not wait for an election", file: "store/mongo/open.go", tests: "TestOpensWhen",
+		from: "electing(err) && time.Since(began) < electionPatience", to: "false && began.IsZero()"},
 }

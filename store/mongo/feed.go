@@ -267,12 +267,19 @@ func unreachable(err error) bool {
 	if errors.Is(err, errLate) || errors.Is(err, errSilent) || errors.Is(err, errStorm) || driver.IsNetworkError(err) || driver.IsTimeout(err) {
 		return true
 	}
-	var command driver.CommandError
-	if !errors.As(err, &command) {
-		return true // it has not come to a command
+	switch code(err) {
+	case 0: // it has not come to a command
+		return true
+	case 6, 7, 89, 9001: // the network, as the driver's specification lists it
+		return true
 	}
-	switch command.Code {
-	case 6, 7, 89, 91, 189, 9001, 10107, 11600, 11602, 13435, 13436: // as the driver's specification lists them
+	return electing(err)
+}
+
+// electing reports whether err says that the primary has just ceased to be it.
+func electing(err error) bool {
+	switch code(err) {
+	case 91, 189, 10107, 11600, 11602, 13435, 13436: // as the driver's specification lists them
 		return true
 	}
 	return false

@@ -144,15 +144,6 @@ func (s *Store) begin(ctx context.Context) error {
 // that is being elected: longer than MongoDB's election timeout by default.
 const electionPatience = 20 * time.Second
 
-// electing reports whether err says that the primary has just ceased to be it.
-func electing(err error) bool {
-	switch code(err) {
-	case 91, 189, 10107, 11600, 11602, 13435, 13436:
-		return true
-	}
-	return false
-}
-
 // prepare checks the database, makes what is missing, and opens the first change
 // stream.
 func (s *Store) prepare(ctx context.Context) (*stream, error) {

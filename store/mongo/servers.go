@@ -27,7 +27,11 @@ const (
 // servers is who else is there. Each server has a document in the collection of
 // that name while it is alive, and has announced where.
 type servers struct {
-	mu sync.Mutex
+	// telling is held while the database is told: a lease that is being renewed
+	// must not outlive its withdrawal.
+	telling sync.Mutex
+
+	mu sync.Mutex // guards what follows
 	// own is this server's address, "" while it is not announced.
 	own    string
 	others []string
@@ -65,6 +69,8 @@ func (s *Store) Announce(ctx context.Context, address string) error {
 
 // Withdraw implements store.Shared.
 func (s *Store) Withdraw(ctx context.Context) error {
+	s.servers.telling.Lock()
+	defer s.servers.telling.Unlock()
 	s.servers.mu.Lock()
 	s.servers.own = ""
 	s.servers.mu.Unlock()
@@ -94,6 +100,8 @@ func (s *Store) keepLease(ctx context.Context) {
 }
 
 func (s *Store) renewLease(ctx context.Context) error {
+	s.servers.telling.Lock()
+	defer s.servers.telling.Unlock()
 	s.servers.mu.Lock()
 	own := s.servers.own
 	s.servers.mu.Unlock()

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/chatstream/chatstream/store"
+	"github.com/chatstream/chatstream/store/mongo/mongotest"
 )
 
 // soon bounds what comes at once.
@@ -184,5 +186,50 @@ func TestServersAreNamedWhileTheyLive(t *testing.T) {
 	others(a)
 	if got := others(b); len(got) != 0 {
 		t.Errorf("b knows %q, which has been withdrawn", got)
+	}
+}
+
+// A lease that is being renewed when the server withdraws does not come back.
+func TestWithdrawnLeaseIsNotRenewed(t *testing.T) {
+	t.Parallel()
+	set := own(t, mongotest.Options{})
+	cfg := Config{URI: set.URI(), Database: mongotest.Database(), Logger: quiet}
+	s := closing(t, open(t, cfg))
+	ctx := bounded(t)
+	if err := s.Announce(ctx, "a.example:443"); err != nil {
+		t.Fatal(err)
+	}
+	admin := database(t, cfg).Client().Database("admin")
+	if err := admin.RunCommand(ctx, bson.D{
+		{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: "alwaysOn"},
+		{Key: "data", Value: bson.D{
+			{Key: "failCommands", Value: bson.A{"update"}}, {Key: "blockConnection", Value: true}, {Key: "blockTimeMS", Value: 1000},
+		}},
+	}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		if err := s.renewLease(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	for seen := []bson.M(nil); len(seen) == 0; { // the update has been sent, and is held up
+		found, err := admin.Aggregate(ctx, driver.Pipeline{
+			{{Key: "$currentOp", Value: bson.D{}}}, {{Key: "$match", Value: bson.D{{Key: "command.update", Value: serversName}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := found.All(ctx, &seen); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Withdraw(ctx); err != nil {
+		t.Fatal(err)
+	}
+	renewing.Wait()
+	if n, err := s.leases.CountDocuments(ctx, bson.D{}); err != nil || n != 0 {
+		t.Errorf("%d leases are left, %v", n, err)
 	}
 }
