@@ -20,7 +20,8 @@ type connections struct {
 	stuck map[outgoing]stuckStream
 }
 
-// outgoing is what stands between a stream that has ended and its client.
+// outgoing is what stands between a stream that has ended and its client. Safe
+// for concurrent use once the stream has ended.
 type outgoing interface {
 	// Stuck reports whether the stream's end waits for the client to read.
 	Stuck() bool
@@ -99,9 +100,12 @@ func (k *connections) ended(raw net.Conn, c outgoing) {
 	time.AfterFunc(cutGrace, func() { k.cut(c) })
 }
 
-// isStuck reports whether c's client has still taken nothing.
+// isStuck reports whether c's end still waits, and its client has taken nothing.
+// Waiting alone does not tell: a stream may end while somebody is just writing
+// what it said last. Nor does that nothing more has passed: there may be nothing
+// left that could.
 func (s stuckStream) isStuck(c outgoing) bool {
-	return !closed(s.raw) && c.Passed() == s.passed
+	return !closed(s.raw) && c.Stuck() && c.Passed() == s.passed
 }
 
 // cut closes the connection of a stuck stream.

@@ -67,3 +67,42 @@ func TestOpenConnectionsAreKept(t *testing.T) {
 		t.Errorf("%d connections were cut, %d were open", cut, n)
 	}
 }
+
+// ending is a stream that has ended, and what of it has reached its client.
+type ending struct {
+	stuck  bool
+	passed int64
+}
+
+func (e *ending) Stuck() bool   { return e.stuck }
+func (e *ending) Passed() int64 { return e.passed }
+
+// A stream may end while the last of it is just being written: all has passed
+// that ever will, and yet its end waits for a moment. Neither a shutdown nor its
+// connection is to suffer for it.
+func TestWhoReadsIsNotStuckForLong(t *testing.T) {
+	tests := map[string]struct {
+		then  ending
+		stuck bool
+	}{
+		"reads nothing":   {ending{stuck: true, passed: 10}, true},
+		"reads, slowly":   {ending{stuck: true, passed: 11}, false},
+		"has read it all": {ending{stuck: false, passed: 10}, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			k := newConnections()
+			near, _ := accepted(t, listening(t, k))
+			e := &ending{stuck: true, passed: 10}
+			k.ended(near, e)
+			*e = test.then
+			if k.anyStuck() != test.stuck {
+				t.Errorf("a shutdown would wait: %t, want %t", !test.stuck, test.stuck)
+			}
+			k.cut(e)
+			if closed(near) != test.stuck {
+				t.Errorf("its connection was closed: %t, want %t", !test.stuck, test.stuck)
+			}
+		})
+	}
+}

@@ -31,4 +31,6 @@ var ofTransport = []mutant{
 		from: "if cap(data) < poolable {", to: "if false {"},
 	{what: "the quota is more than grpc-go's", file: "server/conn.go", tests: connTests,
 		from: "writeQuota = 60 << 10", to: "writeQuota = 1 << 30"},
+	{what: "who has read it all is cut off for what waited a moment ago", file: "server/connections.go", tests: "Stuck",
+		from: "!closed(s.raw) && c.Stuck() && c", to: "!closed(s.raw) && c"},
 }
