@@ -17,8 +17,9 @@ import (
 // Config is what a server is made with. Zero values mean the defaults.
 type Config struct {
 	// Engine, Pool and Accounts are the limits of the parts. Engine.Box,
-	// Pool.OnPanic and Accounts.Ended are the server's own, as are all loggers,
-	// and Engine.Claims and Engine.Others where the store is a store.Shared.
+	// Pool.OnPanic and Accounts.Ended are the server's own, as are all loggers, and
+	// Engine.Claims, Engine.Others and Accounts.Recent where the store is a
+	// store.Shared.
 	Engine   engine.Config
 	Pool     pool.Config
 	Accounts accounts.Config

@@ -64,6 +64,7 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 	shared, isShared := st.(store.Shared)
 	if isShared {
 		cfg.Engine.Claims, cfg.Engine.Others = shared, shared.Servers
+		cfg.Accounts.Recent = shared.RecentAccount
 	}
 	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate(), conns: newConnections(), shared: isShared}
 

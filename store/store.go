@@ -201,6 +201,9 @@ type Shared interface {
 	// Claims returns the newest claim of each account that has one, every claim
 	// included that was acknowledged before the call, by whichever server.
 	Claims(ctx context.Context, accounts []string) ([]Claim, error)
+	// RecentAccount is Account, but of changes by way of another server it may know
+	// only once Watch has shown them. So it need not ask the database each time.
+	RecentAccount(ctx context.Context, id string) (Account, error)
 	// Servers are the addresses that other servers on the store are announced
 	// with, as far as they are alive. It does not wait.
 	Servers() []string

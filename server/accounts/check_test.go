@@ -140,3 +140,35 @@ func TestMinVersion(t *testing.T) {
 		f.wantCheck(login, want)
 	}
 }
+
+// What may be a little old lets a login pass, and never refuses one.
+func TestCheckOfRecentAccounts(t *testing.T) {
+	f := start(t)
+	id := f.create("Ann")
+	phoned := f.login("Ann", phone)
+	withPhone, _ := f.store.Account(t.Context(), id)
+	var recent store.Account
+	var failure error
+	f.cfg.Recent = func(_ context.Context, asked string) (store.Account, error) {
+		if asked != id {
+			t.Errorf("asked for %q", asked)
+		}
+		return recent, failure
+	}
+
+	recent = withPhone
+	f.wantCheck(phoned, chatpb.ReturnStatus_SUCCESS)
+	tableted := f.login("Ann", tablet) // by way of another server
+	f.wantCheck(phoned, chatpb.ReturnStatus_SUCCESS)
+	f.wantCheck(tableted, chatpb.ReturnStatus_SUCCESS)
+	recent, _ = f.store.Account(t.Context(), id)
+	f.wantCheck(phoned, chatpb.ReturnStatus_LOGGED_IN_ELSEWHERE)
+	f.wantCheck(tableted, chatpb.ReturnStatus_SUCCESS)
+	if a, _ := f.Check(t.Context(), tableted); a.Credential != nil {
+		t.Error("the credential is shown")
+	}
+	failure = store.ErrUnavailable
+	f.wantCheck(tableted, chatpb.ReturnStatus_DATABASE_DOWN)
+	failure = store.ErrNotFound
+	f.wantCheck(tableted, chatpb.ReturnStatus_SUCCESS)
+}

@@ -28,6 +28,8 @@ func RunCluster(t *testing.T, database func(t *testing.T) (open func(*testing.T)
 		{"newest_of_many_stays_in_the_cluster", newestStaysInCluster},
 		{"logout_ends_the_stream_on_another_server", loggedOutElsewhere},
 		{"login_ends_the_other_installations_stream_on_another_server", loggedInElsewhere},
+		{"login_holds_on_every_server_at_once", loginHoldsAtOnce},
+		{"logout_holds_on_every_server", logoutHolds},
 		{"kick_ends_the_room_on_another_server", kickedElsewhere},
 		{"user_that_hops_misses_nothing", hops},
 		{"same_message_sent_to_two_servers_is_stored_once", sentTwice},
@@ -182,6 +184,48 @@ func loggedInElsewhere(t *testing.T, c *cluster) {
 	(&tracker{stream: s, complete: true}).until(still.time)
 	u.at(b).elsewhere().logIn(t)
 	s.wantEnd(refused(elsewhere))
+}
+
+// A login by way of one server is known to the other one at once, although that
+// has seen another one a moment ago: never is who has logged in refused.
+func loginHoldsAtOnce(t *testing.T, c *cluster) {
+	a, b := c.pair(t)
+	u := a.signUp(t)
+	r := u.create(t, "hall")
+	u.at(b).say(t, r, "first")
+	for i := range 50 {
+		u.logIn(t)
+		u.at(b).say(t, r, fmt.Sprint("after login ", i))
+		u = u.elsewhere()
+		u.logIn(t)
+		u.at(b).say(t, r, fmt.Sprint("from elsewhere ", i))
+	}
+}
+
+// After a logout by way of one server the other one refuses the commands of that
+// session as well: once it is shown, and what is stored until then is stored.
+func logoutHolds(t *testing.T, c *cluster) {
+	a, b := c.pair(t)
+	u := a.signUp(t)
+	r := u.create(t, "hall")
+	for range 5 {
+		u.at(b).say(t, r, "good day")
+		if _, err := a.accounts.Logout(soon(t), &chatstreampb.LogoutRequest{LoginInfo: u.login()}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the other server refuses the session", func() bool {
+			response, err := b.commands.ClientMessageToServerRPC(soon(t), u.textRequest(r, "still there?", uuid.NewString()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			status := response.GetReturnStatus()
+			if status != chatpb.ReturnStatus_SUCCESS && status != chatpb.ReturnStatus_LOGIN_TOKEN_DID_NOT_MATCH {
+				t.Errorf("refused as %v", status)
+			}
+			return status != chatpb.ReturnStatus_SUCCESS
+		})
+		u.logIn(t)
+	}
 }
 
 // Who is removed by way of another server is told so, and then nothing more.

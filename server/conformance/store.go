@@ -35,12 +35,21 @@ func tap(s store.Store) *tapped {
 // asShared is s, as a store.Shared if what it taps is one.
 func (s *tapped) asShared() store.Store {
 	if shared, ok := s.Store.(store.Shared); ok {
-		return struct {
-			*tapped
-			store.Shared
-		}{s, shared}
+		return tappedShared{s, shared}
 	}
 	return s
+}
+
+type tappedShared struct {
+	*tapped
+	store.Shared
+}
+
+func (s tappedShared) RecentAccount(ctx context.Context, id string) (store.Account, error) {
+	if err := s.before("Account"); err != nil {
+		return store.Account{}, err
+	}
+	return s.Shared.RecentAccount(ctx, id)
 }
 
 // errOdd is a failure that means nothing to anybody.

@@ -69,6 +69,17 @@ func (s *Store) Account(ctx context.Context, id string) (store.Account, error) {
 	return d.account(), nil
 }
 
+// RecentAccount implements store.Shared.
+func (s *Store) RecentAccount(ctx context.Context, id string) (store.Account, error) {
+	if err := s.usable(ctx); err != nil {
+		return store.Account{}, fmt.Errorf("store: account %s: %w", id, err)
+	}
+	if d, held := s.recent.get(id); held {
+		return d.account(), nil
+	}
+	return s.Account(ctx, id)
+}
+
 // AccountByName implements store.Accounts. The name is not in its errors.
 func (s *Store) AccountByName(ctx context.Context, name string) (store.Account, error) {
 	d, err := s.findAccount(ctx, "n", name)
@@ -82,12 +93,14 @@ func (s *Store) findAccount(ctx context.Context, key, value string) (d accountDo
 	if err := s.usable(ctx); err != nil {
 		return d, err
 	}
+	moment := s.recent.moment()
 	err = s.causally(ctx, func(ctx context.Context) error {
 		return found(s.accounts.FindOne(ctx, bson.D{{Key: key, Value: value}}).Decode(&d))
 	})
 	if err != nil {
 		return d, s.failure(ctx, err)
 	}
+	s.recent.keep(d, moment)
 	return d, nil
 }
 
@@ -95,6 +108,7 @@ func (s *Store) findAccount(ctx context.Context, key, value string) (d accountDo
 // it has seen, and begins anew if another was first.
 func (s *Store) UpdateSession(ctx context.Context, id string, f func(store.Account) (store.Session, error)) error {
 	what := "update session of account " + id
+	defer s.recent.forget(id) // also after an error: it may have been replaced
 	for {
 		d, err := s.findAccount(ctx, "_id", id)
 		if err != nil {

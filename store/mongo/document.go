@@ -1,6 +1,7 @@
 package mongo
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -191,11 +192,14 @@ func newSessionDocument(s *store.Session) sessionDocument {
 	return d
 }
 
+// account is the caller's: d, which may be kept, shares nothing with it.
 func (d *accountDocument) account() store.Account {
 	a := store.Account{
-		ID: d.ID, Name: d.Name, Display: d.Display, Credential: d.Credential, Created: d.Created,
+		ID: d.ID, Name: d.Name, Display: d.Display, Credential: bytes.Clone(d.Credential), Created: d.Created,
 		Standing: store.AccountStanding(d.Standing),
-		Session:  store.Session{Installation: d.Session.Installation, Nonce: d.Session.Nonce, Expires: d.Session.Expires},
+		Session: store.Session{
+			Installation: d.Session.Installation, Nonce: bytes.Clone(d.Session.Nonce), Expires: d.Session.Expires,
+		},
 	}
 	copy(a.Session.TokenHash[:], d.Session.TokenHash)
 	return a

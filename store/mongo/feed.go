@@ -123,7 +123,9 @@ func (c *stream) close() {
 // run follows c, and what comes after it, until ctx ends or the collection is gone.
 func (f *feed) run(ctx context.Context, c *stream) {
 	for c != nil {
+		f.s.recent.follow(true)
 		err := f.follow(c)
+		f.s.recent.follow(false)
 		c.close()
 		if ctx.Err() != nil {
 			return
@@ -186,8 +188,10 @@ func (f *feed) show(c *stream, got *shown) error {
 	if got.last.IsZero() {
 		return nil
 	}
-	// Whoever is shown an event finds it in what he reads.
+	// Whoever is shown an event finds it in what he reads: also who has begun to
+	// read an account when that is forgotten.
 	f.s.known.advance(got.last, c.session.ClusterTime())
+	f.s.recent.forget(got.sessions...)
 	if err := f.s.streamed(got.records, got.claims, got.sessions); err != nil {
 		return &gapError{err}
 	}

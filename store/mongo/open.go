@@ -63,7 +63,7 @@ func connect(cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, log: cfg.Logger, secrets: secretsOf(cfg.URI),
 		process: rand.Uint64(), clock: &clock{local: cfg.local},
-		table: newTable(cfg.Rooms), ring: newRing(cfg.RingEvents, cfg.RingBytes),
+		table: newTable(cfg.Rooms), ring: newRing(cfg.RingEvents, cfg.RingBytes), recent: newRecent(recentAccounts),
 		wake: make(chan struct{}, 1), dueWake: make(chan struct{}, 1),
 		closing: make(chan struct{}), stopped: make(chan struct{}), failed: make(chan struct{}),
 	}

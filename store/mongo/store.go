@@ -28,6 +28,7 @@ type Store struct {
 	known    known
 	feed     *feed
 	ring     *ring
+	recent   *recent
 
 	client, streams                              *driver.Client
 	database                                     *driver.Database
