@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -166,6 +168,54 @@ func TestShutdownTellsClientsToGoAway(t *testing.T) {
 		}
 		if got := seqs(clients[0].live()); len(got) != 1 || got[0] != text.Seq {
 			t.Errorf("ada got %v", got)
+		}
+	})
+}
+
+// Who is cut off sends its clients away as a shutdown does, but takes new ones: it
+// may be the last one left.
+func TestClientsAreSentAway(t *testing.T) {
+	others := []string{"b.example:443"}
+	inBubble(t, Config{Others: func() []string { return others }}, func(r *rig) {
+		r.create(roomA, 0)
+		var clients []*client
+		for who := range 20 {
+			clients = append(clients, r.modern(who))
+		}
+		text := r.text(roomA, 0, "the last words")
+		r.SendAway(r.t.Context())
+		for _, c := range clients {
+			if why := <-c.ended; why.Reason != streampb.StreamDownReasons_SERVER_SHUTTING_DOWN {
+				t.Errorf("ended with %v", why)
+			}
+			g := c.goAways()
+			if len(g) != 1 || g[0].GetReason() != chatstreampb.GoAway_REASON_CUT_OFF || !slices.Equal(g[0].GetServers(), others) {
+				t.Fatalf("told %v", g)
+			}
+		}
+		if got := seqs(clients[0].live()); len(got) != 1 || got[0] != text.Seq {
+			t.Errorf("ada got %v", got)
+		}
+		back := r.modern(0)
+		text = r.text(roomA, 0, "anybody there?")
+		r.settle()
+		if got := seqs(back.live()); len(got) != 1 || got[0] != text.Seq {
+			t.Errorf("who came back got %v", got)
+		}
+	})
+}
+
+// Those whose turn has not come when the store is heard of again stay.
+func TestSendingAwayStops(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		for who := range 20 {
+			r.modern(who)
+		}
+		ctx, cancel := context.WithTimeout(r.t.Context(), 95*time.Millisecond) // one every 10 ms
+		defer cancel()
+		r.SendAway(ctx)
+		if n := r.Streams(); n < 5 || n > 15 {
+			t.Errorf("%d of 20 streams are left after half of the time", n)
 		}
 	})
 }

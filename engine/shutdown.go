@@ -19,21 +19,7 @@ func (e *Engine) Refuse() { e.accepting.Store(false) }
 // of the streams that are left do not read. Refuse must have been called, and
 // nothing may be appended any more.
 func (e *Engine) Drain(ctx context.Context) error {
-	spread := min(max(time.Second, time.Duration(e.Streams())*time.Millisecond), maxSpread)
-	e.registry.Range(func(s *Stream) {
-		s.warn(chatstreampb.GoAway_REASON_SHUTTING_DOWN, rand.N(spread))
-	})
-	e.delivered(ctx)
-	const pace, steps = 10 * time.Millisecond, 50
-	var streams []*Stream
-	e.registry.Range(func(s *Stream) { streams = append(streams, s) })
-	each := len(streams)/steps + 1
-	for i, s := range streams {
-		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
-		if i%each == each-1 && i != len(streams)-1 && !sleep(ctx, pace) {
-			break
-		}
-	}
+	e.sendAway(ctx, chatstreampb.GoAway_REASON_SHUTTING_DOWN)
 	e.registry.Range(func(s *Stream) { // also those that were just being opened
 		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
 	})
@@ -52,6 +38,29 @@ func (e *Engine) Drain(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// SendAway ends the streams that there are, as Drain does, so that their clients
+// go to other servers; those that have not been ended when ctx ends stay. It does
+// not wait for them, and others may be opened.
+func (e *Engine) SendAway(ctx context.Context) { e.sendAway(ctx, chatstreampb.GoAway_REASON_CUT_OFF) }
+
+func (e *Engine) sendAway(ctx context.Context, why chatstreampb.GoAway_Reason) {
+	spread := min(max(time.Second, time.Duration(e.Streams())*time.Millisecond), maxSpread)
+	var streams []*Stream
+	e.registry.Range(func(s *Stream) {
+		s.warn(why, rand.N(spread))
+		streams = append(streams, s)
+	})
+	e.delivered(ctx)
+	const pace, steps = 10 * time.Millisecond, 50
+	each := len(streams)/steps + 1
+	for i, s := range streams {
+		s.End(Ending{Reason: streampb.StreamDownReasons_SERVER_SHUTTING_DOWN})
+		if i%each == each-1 && i != len(streams)-1 && !sleep(ctx, pace) {
+			return
+		}
 	}
 }
 

@@ -40,6 +40,10 @@ type Config struct {
 	Keepalive time.Duration
 	// CommandTimeout bounds every RPC but the chat stream: 30 s.
 	CommandTimeout time.Duration
+	// CutOff is for how long a server that shares its store may hear nothing of
+	// what others store before it is not ready, and sends its clients to those: 15 s,
+	// at least 5 s. The store says once a second that all is well.
+	CutOff time.Duration
 
 	// Logger is where the server and its parts log; slog.Default() if nil.
 	Logger *slog.Logger
@@ -58,6 +62,9 @@ func (c Config) Validate() error {
 		if v < 0 {
 			errs = append(errs, fmt.Errorf("server: %s must not be negative", name))
 		}
+	}
+	if c.CutOff != 0 && c.CutOff < 5*time.Second {
+		errs = append(errs, fmt.Errorf("server: to be cut off takes 5s at least, not %v", c.CutOff))
 	}
 	return errors.Join(errs...)
 }
@@ -80,6 +87,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.CommandTimeout == 0 {
 		c.CommandTimeout = 30 * time.Second
+	}
+	if c.CutOff == 0 {
+		c.CutOff = 15 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

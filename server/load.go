@@ -15,7 +15,7 @@ type loadService struct {
 // RetrieveServerLoadRPC tells whether the server takes streams, how many it has,
 // and which other servers there are. No login.
 func (s loadService) RetrieveServerLoadRPC(_ context.Context, r *loadpb.RetrieveServerLoadRequest) (*loadpb.RetrieveServerLoadResponse, error) {
-	response := &loadpb.RetrieveServerLoadResponse{AcceptingConnections: s.engine.Accepting(), NumClients: -1}
+	response := &loadpb.RetrieveServerLoadResponse{AcceptingConnections: s.engine.Accepting() && !s.contact.isCut(), NumClients: -1}
 	if response.AcceptingConnections && r.GetRequestNumClients() {
 		response.NumClients = int32(s.engine.Streams())
 	}

@@ -44,14 +44,15 @@ type Server struct {
 	health    *health.Server
 	commands  *gate
 	conns     *connections
-	// shared: there may be other servers on the store.
-	shared bool
+	// contact is nil where there can be no other servers on the store.
+	contact *contact
 	// roles label the goroutines of chat streams for profiles.
 	roles struct{ handler, reader context.Context }
 	// serving ends when only farewells are left to be said.
 	serving    context.Context
 	endServing context.CancelFunc
 	readers    sync.WaitGroup
+	keeper     sync.WaitGroup // of contact
 }
 
 // New makes a server over st, which stays the caller's to close, after
@@ -66,7 +67,7 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 		cfg.Engine.Claims, cfg.Engine.Others = shared, shared.Servers
 		cfg.Accounts.Recent = shared.RecentAccount
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate(), conns: newConnections(), shared: isShared}
+	s := &Server{cfg: cfg, log: cfg.Logger, store: st, commands: newGate(), conns: newConnections()}
 
 	s.roles.handler, s.roles.reader = role("stream handler"), role("stream reader")
 	s.serving, s.endServing = context.WithCancel(context.Background())
@@ -96,6 +97,10 @@ func New(ctx context.Context, st store.Store, cfg Config) (*Server, error) {
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	s.transport = s.newTransport()
+	if isShared {
+		s.contact = &contact{store: shared, patience: cfg.CutOff, log: cfg.Logger, ready: s.ready, sendAway: s.engine.SendAway}
+		s.keeper.Go(func() { pprof.Do(s.serving, pprof.Labels("role", "cut-off watch"), s.contact.keep) })
+	}
 	return s, nil
 }
 
@@ -155,11 +160,20 @@ func (s *Server) Serve(l net.Listener) error {
 	// What grpc-go starts from here inherits the label: connections and handlers.
 	defer pprof.SetGoroutineLabels(context.Background())
 	pprof.SetGoroutineLabels(role("transport"))
-	s.health.SetServingStatus("", grpc_health_v1.HealthCheckResponse_SERVING)
+	s.ready(!s.contact.isCut())
 	if err := s.transport.Serve(s.conns.listen(l)); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve: %w", err)
 	}
 	return nil
+}
+
+// ready tells the health checks. After the beginning of a shutdown it does nothing.
+func (s *Server) ready(is bool) {
+	status := grpc_health_v1.HealthCheckResponse_NOT_SERVING
+	if is {
+		status = grpc_health_v1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus("", status)
 }
 
 // Stats are a server's counters: of its engine, and of the pool that gives the
@@ -167,10 +181,12 @@ func (s *Server) Serve(l net.Listener) error {
 type Stats struct {
 	Engine engine.Stats
 	Pool   pool.Stats
+	// CutOff: the server does not hear what is stored by way of others.
+	CutOff bool
 }
 
 // Stats returns the counters, each by itself: they are not a snapshot.
-func (s *Server) Stats() Stats { return Stats{s.engine.Stats(), s.pool.Stats()} }
+func (s *Server) Stats() Stats { return Stats{s.engine.Stats(), s.pool.Stats(), s.contact.isCut()} }
 
 // Shutdown ends the server in order: not ready; no new streams (they are told
 // SERVER_SHUTTING_DOWN) and no new commands; commands under way end; what is
@@ -191,6 +207,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// come are told where they are: SERVER_SHUTTING_DOWN, not a closed door.
 	s.conns.settled(ctx)
 	s.endServing()
+	s.keeper.Wait()
 	stopped := make(chan struct{})
 	go func() {
 		s.transport.GracefulStop()

@@ -73,10 +73,11 @@ func (s chatService) chat(ctx context.Context, c engine.Conn, read func(*engine.
 	})
 }
 
-// admit looks whether a stream may be opened, by its metadata, or says why not. recheck is to be called once it is open: a logout or another login since
-// the check found no stream to end, so it is looked for once more.
+// admit looks whether a stream may be opened, by its metadata, or says why not.
+// recheck is to be called once it is open: a logout or another login since the
+// check found no stream to end, so it is looked for once more.
 func (s chatService) admit(ctx context.Context, get func(key string) []string) (r engine.Request, recheck func(*engine.Stream), why engine.Ending, ok bool) {
-	if !s.engine.Accepting() {
+	if !s.engine.Accepting() || s.contact.lost() {
 		return r, nil, engine.Ending{Reason: reasonShutdown}, false
 	}
 	o, err := parseOpening(get)
@@ -94,7 +95,7 @@ func (s chatService) admit(ctx context.Context, get func(key string) []string) (
 		}
 	}
 	r = engine.Request{Account: account.ID, Installation: o.login.GetInstallationId(), Rooms: o.rooms, Features: o.features}
-	if s.shared { // otherwise whatever ends a session does so here, and says so
+	if s.contact != nil { // otherwise whatever ends a session does so here, and says so
 		held := s.accounts.Held(account)
 		r.Holds = func(ctx context.Context) (*engine.Ending, error) {
 			status, err := held.Status(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
 )
@@ -204,6 +205,9 @@ type Shared interface {
 	// RecentAccount is Account, but of changes by way of another server it may know
 	// only once Watch has shown them. So it need not ask the database each time.
 	RecentAccount(ctx context.Context, id string) (Account, error)
+	// Heard is when the store last heard what there is to be shown, or that there is
+	// nothing. What was stored by way of other servers since then is not known here.
+	Heard() time.Time
 	// Servers are the addresses that other servers on the store are announced
 	// with, as far as they are alive. It does not wait.
 	Servers() []string

@@ -62,6 +62,7 @@ type limits struct {
 	MaxStreams     uint32        `default:"100" help:"RPCs at once on one connection (${default})."`
 	MaxIdle        time.Duration `default:"15m" help:"How long a connection without RPCs stays (${default})."`
 	CommandTimeout time.Duration `default:"30s" help:"Bound of every RPC but the chat stream (${default})."`
+	CutOff         time.Duration `default:"15s" help:"How long a server on --mongodb that hears nothing of what others store goes on before it sends its clients to them, at least 5s (${default})."`
 	Argon2Time     uint32        `name:"argon2-time" default:"2" help:"Passes of argon2id over the passwords of new accounts (${default})."`
 	Argon2Memory   uint32        `name:"argon2-memory" default:"19456" placeholder:"KIB" help:"Memory of argon2id for the passwords of new accounts, in KiB (${default})."`
 	CacheBytes     int64         `default:"134217728" help:"Bytes of the store's block cache (${default})."`
@@ -238,6 +239,6 @@ func (c *serveCmd) config(log *slog.Logger, secure *tls.Config) server.Config {
 		Pool:     pool.Config{Runners: l.Runners, Workers: l.Workers},
 		Accounts: accounts.Config{TokenLifetime: c.TokenLifetime, Argon2: accounts.Argon2{Time: l.Argon2Time, MemoryKiB: l.Argon2Memory}},
 		TLS:      secure, MaxMetadata: l.MaxMetadata, MaxMessage: l.MaxMessage, MaxStreams: l.MaxStreams,
-		MaxIdle: l.MaxIdle, CommandTimeout: l.CommandTimeout, Logger: log,
+		MaxIdle: l.MaxIdle, CommandTimeout: l.CommandTimeout, CutOff: l.CutOff, Logger: log,
 	}
 }

@@ -32,6 +32,9 @@ const (
 	// The stream's time is nearly up and was not prolonged in time: open the
 	// next stream now, it replaces this one.
 	GoAway_REASON_TIME_UP GoAway_Reason = 2
+	// The server has lost touch with what is stored by way of the others: open
+	// the next stream on one of them.
+	GoAway_REASON_CUT_OFF GoAway_Reason = 3
 )
 
 // Enum value maps for GoAway_Reason.
@@ -40,11 +43,13 @@ var (
 		0: "REASON_UNSPECIFIED",
 		1: "REASON_SHUTTING_DOWN",
 		2: "REASON_TIME_UP",
+		3: "REASON_CUT_OFF",
 	}
 	GoAway_Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":   0,
 		"REASON_SHUTTING_DOWN": 1,
 		"REASON_TIME_UP":       2,
+		"REASON_CUT_OFF":       3,
 	}
 )
 
@@ -310,15 +315,16 @@ const file_chatstream_v1_progress_proto_rawDesc = "" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12)\n" +
 	"\x10timestamp_stored\x18\x03 \x01(\x03R\x0ftimestampStored\"A\n" +
 	"\bBookmark\x125\n" +
-	"\tpositions\x18\x01 \x03(\v2\x17.chatstream.v1.PositionR\tpositions\"\xd6\x01\n" +
+	"\tpositions\x18\x01 \x03(\v2\x17.chatstream.v1.PositionR\tpositions\"\xea\x01\n" +
 	"\x06GoAway\x124\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1c.chatstream.v1.GoAway.ReasonR\x06reason\x12,\n" +
 	"\x12retry_after_millis\x18\x02 \x01(\x03R\x10retryAfterMillis\x12\x18\n" +
-	"\aservers\x18\x03 \x03(\tR\aservers\"N\n" +
+	"\aservers\x18\x03 \x03(\tR\aservers\"b\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_SHUTTING_DOWN\x10\x01\x12\x12\n" +
-	"\x0eREASON_TIME_UP\x10\x02\"E\n" +
+	"\x0eREASON_TIME_UP\x10\x02\x12\x12\n" +
+	"\x0eREASON_CUT_OFF\x10\x03\"E\n" +
 	"\fConfirmation\x125\n" +
 	"\tpositions\x18\x01 \x03(\v2\x17.chatstream.v1.PositionR\tpositionsB5Z3github.com/chatstream/chatstream/proto/chatstreampbb\x06proto3"
 

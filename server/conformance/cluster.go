@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/proto/chatstreampb"
@@ -34,6 +35,8 @@ func RunCluster(t *testing.T, database func(t *testing.T) (open func(*testing.T)
 		{"user_that_hops_misses_nothing", hops},
 		{"same_message_sent_to_two_servers_is_stored_once", sentTwice},
 		{"servers_name_each_other_while_they_live", nameEachOther},
+		{"server_that_is_cut_off_sends_its_clients_to_others", cutOff},
+		{"server_that_is_cut_off_keeps_clients_that_have_nowhere_to_go", cutOffAlone},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
@@ -303,22 +306,87 @@ func sentTwice(t *testing.T, c *cluster) {
 // Each server tells clients which others there are, until those have gone.
 func nameEachOther(t *testing.T, c *cluster) {
 	a, b := c.pair(t)
+	announce(t, a, b)
+	if err := b.server.store.Store.(store.Shared).Withdraw(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a names nobody", func() bool { return len(a.askLoad(t).GetServers()) == 0 })
+}
+
+// announce makes the two known to each other.
+func announce(t *testing.T, a, b *api) {
+	t.Helper()
 	for _, v := range []*served{a.server, b.server} {
 		if err := v.store.Store.(store.Shared).Announce(soon(t), v.addr); err != nil {
 			t.Fatal(err)
 		}
 	}
-	knows := func(a *api) []string {
-		r, err := a.load.RetrieveServerLoadRPC(soon(t), &loadpb.RetrieveServerLoadRequest{})
+	eventually(t, "a names b", func() bool { return slices.Equal(a.askLoad(t).GetServers(), []string{b.server.addr}) })
+	eventually(t, "b names a", func() bool { return slices.Equal(b.askLoad(t).GetServers(), []string{a.server.addr}) })
+}
+
+func (a *api) askLoad(t *testing.T) *loadpb.RetrieveServerLoadResponse {
+	t.Helper()
+	r, err := a.load.RetrieveServerLoadRPC(soon(t), &loadpb.RetrieveServerLoadRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// isReady reports whether the server is to be used, as it tells the health checks
+// and as it tells clients, once both say the same.
+func (a *api) isReady(t *testing.T) (ready bool) {
+	t.Helper()
+	eventually(t, "health checks and load agree", func() bool {
+		r, err := grpc_health_v1.NewHealthClient(a.conn).Check(soon(t), &grpc_health_v1.HealthCheckRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return r.GetServers()
+		ready = r.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING
+		return a.askLoad(t).GetAcceptingConnections() == ready
+	})
+	return ready
+}
+
+// A server that hears nothing of what others store is not ready, and its clients
+// are sent to those, until it hears of them again.
+func cutOff(t *testing.T, c *cluster) {
+	a, b := c.pair(t)
+	announce(t, a, b)
+	u := a.signUp(t)
+	r := u.create(t, "hall")
+	s := u.openLive(t)
+	a.server.store.mute.Store(true)
+	s.wantEnd(shutDown())
+	late := u.open(t)
+	if m := late.next(); m != nil {
+		t.Errorf("a stream that was opened here was told %v", m)
 	}
-	eventually(t, "a names b", func() bool { return slices.Equal(knows(a), []string{b.server.addr}) })
-	eventually(t, "b names a", func() bool { return slices.Equal(knows(b), []string{a.server.addr}) })
-	if err := b.server.store.Store.(store.Shared).Withdraw(soon(t)); err != nil {
-		t.Fatal(err)
+	late.wantEnd(shutDown())
+	eventually(t, "it is not ready", func() bool { return !a.isReady(t) })
+	if !b.isReady(t) {
+		t.Error("the other one is not ready either")
 	}
-	eventually(t, "a names nobody", func() bool { return len(knows(a)) == 0 })
+	there := &tracker{stream: u.at(b).open(t)}
+	there.until(u.at(b).say(t, r, "here I am").time)
+	a.server.store.mute.Store(false)
+	eventually(t, "it is ready again", func() bool { return a.isReady(t) })
+	u.openLive(t).close()
+}
+
+// Where no other server is known the streams stay: the store may be down for all,
+// and what it says, if it does, is told.
+func cutOffAlone(t *testing.T, c *cluster) {
+	a := c.serve(t).dial(t)
+	u := a.signUp(t)
+	r := u.create(t, "hall")
+	s := u.openLive(t)
+	a.server.store.mute.Store(true)
+	eventually(t, "it is not ready", func() bool { return !a.isReady(t) })
+	said := u.say(t, r, "is anybody there?")
+	(&tracker{stream: s, complete: true}).until(said.time)
+	a.signUp(t).openLive(t).close()
+	a.server.store.mute.Store(false)
+	eventually(t, "it is ready again", func() bool { return a.isReady(t) })
 }

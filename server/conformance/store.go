@@ -22,6 +22,8 @@ type tapped struct {
 	holes atomic.Bool
 	// held keeps what is stored from being shown to servers.
 	held atomic.Bool
+	// mute has servers hear nothing of others.
+	mute atomic.Bool
 
 	mu      sync.Mutex
 	acked   map[string]uint64          // the last acknowledged event of each room
@@ -43,6 +45,14 @@ func (s *tapped) asShared() store.Store {
 type tappedShared struct {
 	*tapped
 	store.Shared
+}
+
+// Heard is a very long time ago if a rule has the store say nothing.
+func (s tappedShared) Heard() time.Time {
+	if s.mute.Load() {
+		return time.Time{}
+	}
+	return s.Shared.Heard()
 }
 
 func (s tappedShared) RecentAccount(ctx context.Context, id string) (store.Account, error) {

@@ -175,6 +175,9 @@ func TestUnavailable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for range 2 { // with nothing to show it says so
+		hears(t, s, time.Now())
+	}
 	if err := set.Freeze(0); err != nil {
 		t.Fatal(err)
 	}
@@ -200,9 +203,13 @@ func TestUnavailable(t *testing.T) {
 	for !strings.Contains(notes.String(), errSilent.Error()) && time.Since(began) < time.Minute {
 		time.Sleep(20 * time.Millisecond) // a frozen database leaves the stream waiting for ever
 	}
+	if after := s.Heard().Sub(began); after > 500*time.Millisecond {
+		t.Errorf("the database was heard of %v after it was frozen", after)
+	}
 	if err := set.Thaw(0); err != nil {
 		t.Fatal(err)
 	}
+	hears(t, s, time.Now())
 	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done, err := post(ctx, s, r.ID, c)
@@ -232,6 +239,18 @@ func TestUnavailable(t *testing.T) {
 	}
 	if !slices.EqualFunc(shown, log[2:], storetest.Equal) {
 		t.Errorf("shown are %+v; the log is %+v", shown, log)
+	}
+}
+
+// hears waits until s has heard of the database after that time.
+func hears(t *testing.T, s *Store, after time.Time) {
+	t.Helper()
+	for late := time.After(soon); !s.Heard().After(after); {
+		select {
+		case <-late:
+			t.Fatalf("the store has last heard of the database at %v; it is %v", s.Heard(), time.Now())
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
 

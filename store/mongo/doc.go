@@ -63,6 +63,10 @@
 // All reads are of what a majority has, in a session that begins after everything
 // that this process was told or shown (S7, S10), whichever server is the primary.
 //
+// Accounts alone are remembered, by RecentAccount, until the change stream shows
+// that they have changed (recent): otherwise each message would cost a read of its
+// sender.
+//
 // # Collections
 //
 //	events    _id room/uuid; r room, s seq, t time, k kind, u sender, g target, a action, b body,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -29,6 +30,16 @@ type feed struct {
 	// after the other.
 	attempt int
 	storm   storm
+	// heard is when a stream has last said something, or was opened.
+	heard atomic.Pointer[time.Time]
+}
+
+// Heard implements store.Shared.
+func (s *Store) Heard() time.Time { return *s.feed.heard.Load() }
+
+func (f *feed) hears() {
+	now := time.Now()
+	f.heard.Store(&now)
 }
 
 const (
@@ -98,6 +109,7 @@ func (f *feed) open(ctx context.Context) (*stream, error) {
 		c.close()
 		return nil, err
 	}
+	f.hears()
 	return c, nil
 }
 
@@ -170,7 +182,6 @@ func (f *feed) follow(c *stream) error {
 				continue
 			}
 		}
-		silence.Reset(f.s.cfg.silence)
 		if err := f.show(c, &got); err != nil {
 			return err
 		}
@@ -180,6 +191,8 @@ func (f *feed) follow(c *stream) error {
 		if c.ID() == 0 {
 			return errGone
 		}
+		silence.Reset(f.s.cfg.silence)
+		f.hears()
 		f.token = c.ResumeToken()
 	}
 }
