@@ -3,7 +3,6 @@ package robustness
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 )
 
@@ -125,10 +124,7 @@ func (o owner) awaitEnds(ctx context.Context, devices []*device) {
 	current := o.current
 	o.mu.Unlock()
 	for _, d := range devices {
-		d.mu.Lock()
-		chats := slices.Clone(d.chats)
-		d.mu.Unlock()
-		for _, c := range chats {
+		for _, c := range d.openChats() {
 			if c != current && c.s.account == o.account && !d.await(ctx, c.isOver) {
 				o.stuck("stream %d does not end, though stream %d is newer", c.number, current.number)
 			}

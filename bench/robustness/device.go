@@ -205,11 +205,17 @@ func (d *device) connection() *grpc.ClientConn {
 }
 
 // redial gives up the connection to a server, with all that is on it, for a new
-// one.
+// one. There may be streams of sessions before: a logout that is not known to have
+// succeeded ends none.
 func (d *device) redial(server int) error {
 	c, err := dial(d.addresses[server-1])
 	if err != nil {
 		return err
+	}
+	for _, open := range d.openChats() {
+		if open.server == server {
+			open.quit("connection closed")
+		}
 	}
 	d.mu.Lock()
 	old := d.conns[server-1]
@@ -265,16 +271,19 @@ func (d *device) login(s *session) *chatpb.LoginToServerBasicInfo {
 	}
 }
 
-// hangUp ends everything and waits for it.
-func (d *device) hangUp() {
+// openChats are the streams that are not over.
+func (d *device) openChats() []*chat {
 	d.mu.Lock()
 	chats := slices.Clone(d.chats)
 	d.mu.Unlock()
-	for _, c := range chats {
-		if !c.isOver() {
-			c.quit("hung up")
-			c.cancel()
-		}
+	return slices.DeleteFunc(chats, (*chat).isOver)
+}
+
+// hangUp ends everything and waits for it.
+func (d *device) hangUp() {
+	for _, c := range d.openChats() {
+		c.quit("hung up")
+		c.cancel()
 	}
 	d.readers.Wait()
 	for _, c := range d.conns {

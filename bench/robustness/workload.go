@@ -94,7 +94,6 @@ func (d *device) hold(ctx context.Context, done <-chan struct{}, c *chat, random
 		case n < 80:
 			return // the next stream replaces it
 		case n < 84:
-			c.quit("connection closed")
 			if err := d.redial(c.server); err != nil {
 				c.record(Record{Kind: KindStuck, Note: err.Error()})
 			}
