@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/proto/chatpb"
 )
 
@@ -314,6 +315,52 @@ func TestStreamOfARemovedAccountIsNotSubscribed(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A server that has lost touch with the store it shares may open a stream before
+// it is shown what the client was told by another server meanwhile: neither Watch
+// nor State have it yet.
+func TestServerThatIsBehindDoesNotSayThatTheClientHasLeft(t *testing.T) {
+	for name, knows := range map[string]func(join, text room.Event) []KnownRoom{
+		"the client knows the room by place": func(_, text room.Event) []KnownRoom {
+			return []KnownRoom{{Room: roomA, Updated: text.Time, Viewed: -1, Exact: true, Seq: text.Seq}}
+		},
+		"the client knows the room by time": func(_, text room.Event) []KnownRoom {
+			return []KnownRoom{{Room: roomA, Updated: text.Time, Viewed: -1}}
+		},
+		"the client has not heard of the room": func(room.Event, room.Event) []KnownRoom { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, Config{}, func(r *rig) {
+				r.create(roomA, 0)
+				r.connected(0) // has the room loaded
+				r.log.holdStates()
+				join, text := r.join(roomA, 1), r.text(roomA, 0, "hello")
+				known := knows(join, text)
+				bob := r.connected(1, known...)
+				for _, m := range bob.initial() {
+					if specificsOf(m).GetThisUserLeftChatRoomMessage() != nil {
+						t.Errorf("bob is told that he has left")
+					}
+				}
+				shown := slices.ContainsFunc(bob.initial(), func(m *chatpb.ChatMessageToClient) bool {
+					return specificsOf(m).GetThisUserJoinedChatRoomFinishedMessage() != nil
+				})
+				if shown != (len(known) == 0) {
+					t.Errorf("bob is shown the room: %t; he knows %d", shown, len(known))
+				}
+				r.log.release()
+				want := []int64{r.text(roomA, 0, "again").Time}
+				if len(known) == 0 {
+					want = append([]int64{join.Time, text.Time}, want...)
+				}
+				r.settle()
+				if got := times(bob.live()); !slices.Equal(got, want) {
+					t.Errorf("bob got %v, want %v", got, want)
+				}
+			})
+		})
+	}
 }
 
 func specificsOf(m *chatpb.ChatMessageToClient) *chatpb.MessageSpecifics {

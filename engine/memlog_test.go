@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -43,6 +44,9 @@ type memLog struct {
 	stateFail  error
 	// stateLate makes a gated State know what is known when it goes on.
 	stateLate bool
+	// behind, if not nil, is what State says instead: a store that keeps states in
+	// memory may know no more than what Watch has shown.
+	behind map[string]room.State
 	// panics makes Events and Event panic.
 	panics bool
 	// watched are the positions Watch was called with; broken counts its breaks.
@@ -171,6 +175,9 @@ func (l *memLog) State(_ context.Context, id string) (room.State, error) {
 	if l.stateLate {
 		state = l.states[id]
 	}
+	if l.behind != nil {
+		state = l.behind[id]
+	}
 	return state, fail
 }
 
@@ -183,6 +190,13 @@ func (l *memLog) set(f func()) {
 
 // hold makes Watch show nothing of what is stored from now on, until release.
 func (l *memLog) hold() { l.set(func() { l.held = len(l.feed) }) }
+
+// holdStates is hold for State, too: it is as on a server that shares the store
+// and has lost touch with it.
+func (l *memLog) holdStates() {
+	l.hold()
+	l.set(func() { l.behind = maps.Clone(l.states) })
+}
 
 // together makes what is held become visible together, with more behind it.
 func (l *memLog) together(more []room.Event) {
@@ -198,7 +212,7 @@ func (l *memLog) together(more []room.Event) {
 }
 
 func (l *memLog) release() {
-	l.set(func() { l.held = -1 })
+	l.set(func() { l.held, l.behind = -1, nil })
 	l.changedNow()
 }
 

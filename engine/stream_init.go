@@ -235,37 +235,28 @@ func (in *initialization) rooms(known []KnownRoom) error {
 // subscribe has the room subscribe the stream, if the account is in it. When
 // the room says that it is not, against the store's hint, then either the
 // account has been removed since, or the room has not been shown the join yet:
-// then it is given what it lacks, and asked again.
+// then it is given what it lacks of what the hint rests on, and asked again. The
+// store's State may lack the same: it need not know more than Watch has shown.
 func (in *initialization) subscribe(id string, hint bool) (*subscribed, error) {
-	for known := uint64(0); ; {
-		sub, err := in.ask(id)
-		if err != nil || sub.member || !hint {
-			return sub, err
-		}
-		var now room.State
-		if err := in.store(func(ctx context.Context) (err error) {
-			now, err = in.s.engine.store.State(ctx, id)
-			return err
-		}); err != nil {
-			return nil, err
-		}
-		if !now.Present(in.s.account) || now.Seq <= sub.state.Seq {
-			return sub, nil
-		}
-		if sub.state.Seq < known {
-			return nil, errGap // it was given them, and did not take them
-		}
-		known = now.Seq
-		err = in.read(id, sub.state.Seq, now.Seq, func(events []room.Event) error {
-			n := &aheadNote{events: events}
-			n.Init(n)
-			in.s.engine.rooms.open(id, &n.Link)
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
+	sub, err := in.ask(id)
+	if err != nil || sub.member || !hint {
+		return sub, err
 	}
+	last := sub.state.Seq
+	err = in.read(id, last, forever, func(events []room.Event) error {
+		n := &aheadNote{events: events}
+		n.Init(n)
+		in.s.engine.rooms.open(id, &n.Link)
+		last = events[len(events)-1].Seq
+		return nil
+	})
+	if err != nil || last == sub.state.Seq {
+		return sub, err
+	}
+	if sub, err = in.ask(id); err == nil && sub.state.Seq < last {
+		return nil, errGap // it was given them, and did not take them
+	}
+	return sub, err
 }
 
 // ask asks the room to subscribe the stream.
@@ -419,7 +410,8 @@ func (in *initialization) history(sub *subscribed, after uint64, form Form, excl
 	return told, err
 }
 
-// read gives use the events after `after` up to end, page by page.
+// read gives use the events after `after` up to end, page by page; all of them if
+// end is forever.
 func (in *initialization) read(id string, after, end uint64, use func([]room.Event) error) error {
 	for after < end {
 		var events []room.Event
@@ -428,6 +420,9 @@ func (in *initialization) read(id string, after, end uint64, use func([]room.Eve
 			return err
 		}); err != nil {
 			return err
+		}
+		if len(events) == 0 && end == forever {
+			return nil
 		}
 		if len(events) == 0 || events[0].Seq != after+1 {
 			return errGap
