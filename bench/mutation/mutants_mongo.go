@@ -113,4 +113,8 @@ var ofMongo = []mutant{
 		from: "ok && time.Since(held.read) < recentFor", to: "ok"},
 	{what: "mongo: a database with nothing to show is not heard of", file: "store/mongo/feed.go", tests: "TestUnavailable",
 		from: "silence.Reset(f.s.cfg.silence)\n\t\tf.hears()\n", to: "silence.Reset(f.s.cfg.silence)\n"},
+	{what: "mongo: the committer waits for what goes aside", file: "store/mongo/commit.go", tests: "GoesAside",
+		from: "s.tasks.Go(func() {\n\t\tvar doubtful", to: "func(f func()) { f() }(func() {\n\t\tvar doubtful"},
+	{what: "mongo: Close does not wait for what goes aside", file: "store/mongo/commit.go", tests: "GoesAside",
+		from: " && s.asides == 0", to: ""},
 }

@@ -162,7 +162,7 @@ var ofStreams = []mutant{
 	{what: "what RoomsOf says decides", file: "engine/stream_init.go",
 		from: "if err != nil || sub.member || !hint {", to: "if true {"},
 	{what: "a room that is behind the store is not told what it lacks", file: "engine/stream_init.go",
-		from: "in.s.engine.rooms.open(id, &n.Link)\n\t\t\treturn nil", to: "_ = n\n\t\t\treturn nil"},
+		from: "in.s.engine.rooms.open(id, &n.Link)\n\t\tlast = ", to: "_ = n\n\t\tlast = "},
 	{what: "history goes on where the subscription begins", file: "engine/stream_init.go",
 		from: "events = events[:min(uint64(len(events)), end-after)]\n", to: ""},
 	{what: "a gap in the history is not noticed", file: "engine/stream_init.go",

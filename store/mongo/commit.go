@@ -69,6 +69,10 @@ func (s *Store) schedule(r *tracked) {
 	}
 	r.scheduled = true
 	s.ready = append(s.ready, r)
+	s.wakeCommitter()
+}
+
+func (s *Store) wakeCommitter() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -115,7 +119,7 @@ func (s *Store) pick() (turns []*turn, wait time.Duration, over bool) {
 		}
 	}
 	if len(rooms) == 0 {
-		return nil, wait, closing && len(rest) == 0
+		return nil, wait, closing && len(rest) == 0 && s.asides == 0
 	}
 	alone := len(rooms) == 1
 	if !alone && s.lastMany {
@@ -140,7 +144,8 @@ func (s *Store) pick() (turns []*turn, wait time.Duration, over bool) {
 // commands nor long waits.
 const maxBatchBytes = 4 << 20
 
-// round lets the requests decide, sends what they have decided, and answers.
+// round lets the requests decide, sends what they have decided, and answers. What
+// needs more than one command goes aside.
 func (s *Store) round(turns []*turn) {
 	limit := 1
 	if len(turns) == 1 {
@@ -150,17 +155,69 @@ func (s *Store) round(turns []*turn) {
 	for _, t := range turns {
 		s.stage(t, limit, &bytes)
 	}
-	s.send(turns)
-	var doubtful []*turn
+	var shared, refused, doubtful, done []*turn
 	for _, t := range turns {
-		s.acknowledge(t)
-		if t.refused != nil || t.stored < len(t.staged) {
-			doubtful = append(doubtful, t)
+		switch {
+		case t.together:
+			s.aside(t)
+		case t.refused != nil:
+			refused = append(refused, t)
+		case len(t.staged) == 0:
+			done = append(done, t)
+		default:
+			shared = append(shared, t)
 		}
 	}
-	if len(doubtful) > 0 {
-		s.settle(doubtful)
+	s.aside(refused...)
+	if len(shared) > 0 {
+		s.sendShared(shared)
 	}
+	for _, t := range shared {
+		if s.acknowledge(t); t.stored < len(t.staged) {
+			doubtful = append(doubtful, t)
+		} else {
+			done = append(done, t)
+		}
+	}
+	s.aside(doubtful...)
+	s.finish(done)
+}
+
+// aside carries out what turns need beyond the command that all rooms share, so
+// that the committer does not wait for it: a transaction, and looking into the
+// database for what became of a request. Their rooms have no other turn until
+// then.
+func (s *Store) aside(turns ...*turn) {
+	if len(turns) == 0 {
+		return
+	}
+	s.mu.Lock()
+	s.asides++
+	s.mu.Unlock()
+	s.tasks.Go(func() {
+		var doubtful []*turn
+		for _, t := range turns {
+			if t.together {
+				s.sendTogether(t)
+				s.acknowledge(t)
+			}
+			if t.refused != nil || t.stored < len(t.staged) {
+				doubtful = append(doubtful, t)
+			}
+		}
+		if len(doubtful) > 0 {
+			s.settle(doubtful)
+		}
+		s.finish(turns)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.asides--
+		s.wakeCommitter() // it may be waiting for this to end
+	})
+}
+
+// finish lets the rooms have further turns.
+func (s *Store) finish(turns []*turn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range turns {

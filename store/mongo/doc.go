@@ -23,7 +23,9 @@
 // command for many rooms: one event of each, unordered, so that one that is
 // refused stops no other. A room that is alone sends all that waits in it, in
 // order, so that nothing is stored behind one that is refused. An op with several
-// events, such as the one that opens a room, has a transaction: all or none.
+// events, such as the one that opens a room, has a transaction: all or none. That,
+// and looking for what became of a command, goes aside of the committer (aside):
+// who is refused, or meets another server's events, holds up his own room only.
 //
 // What became of a command is not always known: a reply may be lost, or there may
 // be no majority in time. Then the committer reads what is there (settle). The

@@ -3,37 +3,16 @@ package mongo
 import (
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// send stores what is staged, or finds out that it cannot. Rooms share a command;
-// a room alone sends all its events in order. Several events of one op have a
-// transaction of their own, since no other way stores all of them or none.
-func (s *Store) send(turns []*turn) {
-	var shared []*turn
-	var apart sync.WaitGroup
-	for _, t := range turns {
-		switch {
-		case t.together:
-			apart.Go(func() { s.sendTogether(t) })
-		case len(t.staged) > 0:
-			shared = append(shared, t)
-		}
-	}
-	if len(shared) > 0 {
-		s.sendShared(shared)
-	}
-	apart.Wait()
-}
-
-// sendShared sends one command: in order for one room, so that it stops at the
-// first that fails; otherwise not, so that a room's failure is its own. Then there
-// is one event of each room in it: two would let the second in where the first is
-// refused, and leave a hole.
+// sendShared stores what is staged, or finds out that it cannot, with one command:
+// in order for one room, so that it stops at the first that fails; otherwise not,
+// so that a room's failure is its own. Then there is one event of each room in it:
+// two would let the second in where the first is refused, and leave a hole.
 func (s *Store) sendShared(turns []*turn) {
 	var documents []any
 	for _, t := range turns {
@@ -47,7 +26,9 @@ func (s *Store) sendShared(turns []*turn) {
 		return err
 	})
 	if err == nil {
+		s.mu.Lock()
 		s.latency = (7*s.latency + time.Since(began)) / 8
+		s.mu.Unlock()
 	}
 	s.outcome(turns, err)
 }
@@ -97,7 +78,8 @@ func (t *turn) blame(code int, err error) {
 	}
 }
 
-// sendTogether sends one op's several events in a transaction.
+// sendTogether sends one op's several events in a transaction: no other way stores
+// all of them or none.
 func (s *Store) sendTogether(t *turn) {
 	committing := false
 	err := s.within(s.life, options.Session().SetCausalConsistency(true), func(ctx context.Context, session *driver.Session) error {

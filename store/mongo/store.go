@@ -45,14 +45,16 @@ type Store struct {
 	// ready are the rooms with requests; wake says that there may be some.
 	ready []*tracked
 	wake  chan struct{}
+	// asides are the goroutines that carry out what goes aside of the committer;
+	// latency is how long a command of his takes, smoothed.
+	asides  int
+	latency time.Duration
 	// due are the rooms whose snapshot is to be written; dueWake as wake.
 	due     []*tracked
 	dueWake chan struct{}
 
-	// lastMany and latency are the committer's: whether its last command was of
-	// many rooms, and how long one takes, smoothed.
+	// lastMany is the committer's: whether its last command was of many rooms.
 	lastMany bool
-	latency  time.Duration
 	// commands counts what the committer has sent.
 	commands atomic.Uint64
 
