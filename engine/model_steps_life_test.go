@@ -47,7 +47,8 @@ func TestStepsAreInTheOrderOfTheModelsOfLife(t *testing.T) {
 		{"../server/conn.go", "Credit", []string{"c.outstanding() < writeQuota", "c.parked.Store(true)", "c.outstanding() < writeQuota", "c.parked.CompareAndSwap(true, false)"}},
 		{"../server/conn.go", "mark.Put", []string{"c.completed.CompareAndSwap(completed, m.upTo)", "if c.parked.CompareAndSwap(true, false) {", "c.wake()"}},
 		// The store's watchers.
-		{"../store/embedded/watch.go", "Watch", []string{"case <-s.stopped:", "s.ring.after(number, nil); held && wake == nil {", "continue"}},
+		{"../store/embedded/commit.go", "commitLoop", []string{"close(s.decided)", "syncer.Wait()", "s.ring.Finish(s.refusal)", "close(s.stopped)"}},
+		{"../store/ring/ring.go", "after", []string{"case p.number+1 < r.next:", "case r.end != nil:"}},
 		// The pool.
 		{"../pool/runners.go", "run", []string{"r.closing.Load()", "r.queue.Pop()", "if closing {", "r.park()"}},
 		{"../pool/runners.go", "park", []string{"r.parking.announce()", "r.queue.Len() > 0 || r.closing.Load()", "r.parking.withdraw()", "r.parking.take()"}},

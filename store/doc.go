@@ -3,8 +3,9 @@
 // A store keeps one log of events per room, and beside it what is derived from
 // the logs (room states, memberships, the times members were seen) and what is
 // not (accounts and their sessions). Two stores implement the contract:
-// store/embedded, on this machine's disk, and store/mongo. Package
-// store/storetest holds the conformance suite that every store must pass.
+// store/embedded, on this machine's disk, and store/mongo; both keep what Watch
+// shows in a store/ring. Package store/storetest holds the conformance suite that
+// every store must pass.
 //
 // # What every store promises
 //

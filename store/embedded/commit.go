@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/store"
 )
 
 // request is one caller's change on its way through the committer.
@@ -97,6 +98,7 @@ func (s *Store) commitLoop() {
 		g.drop()
 		close(s.decided)
 		syncer.Wait()
+		s.ring.Finish(s.refusal) // behind the last group
 		close(s.stopped)
 	}()
 	for !ended {
@@ -205,14 +207,14 @@ func (s *Store) commit(batch *pebble.Batch) (err error) {
 func (s *Store) publish(g *group) {
 	groups := s.views.current.Load().groups
 	if len(g.events) > 0 {
-		groups++
+		groups = s.ring.Expect()
 	}
 	s.views.publish(s.db, g.number, groups)
 	for _, state := range g.states {
 		s.states.publish(state.ID, state)
 	}
 	if len(g.events) > 0 {
-		s.ring.add(g.events)
+		s.ring.Add(store.Batch{Events: g.events})
 	}
 }
 

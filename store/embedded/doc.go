@@ -36,7 +36,7 @@
 //
 //	1  the view           Events, Event, SeqAt, RoomsOf, Seen, Account, Now
 //	2  the room states    State
-//	3  the ring           Watch
+//	3  the ring           Watch (package ring)
 //	4  the answers        Append and the others
 //
 // in this order, so what Watch or an answer shows is in every later read (S10),

@@ -288,28 +288,24 @@ func TestOrderOfPublishing(t *testing.T) {
 		}
 	}
 
+	before := s.ring.Now()
 	s.states.mu.Lock()
 	answer := post()
 	eventually(t, "the view, while the states are held up", hasView)
-	s.ring.mu.Lock()
-	if s.ring.next != 2 || hasState() {
-		t.Errorf("the ring is at %d, the state is new: %v, while the states are held up", s.ring.next, hasState())
+	now, release := s.ring.Hold()
+	if now != before || hasState() {
+		t.Errorf("the ring is at %s, was at %s; the state is new: %v, while the states are held up", now, before, hasState())
 	}
-	s.ring.mu.Unlock()
 	open(answer)
 	s.states.mu.Unlock()
+	eventually(t, "the state, while the ring is held up", hasState)
+	open(answer)
+	release()
 	if err := <-answer; err != nil {
 		t.Fatal(err)
 	}
-
-	s.ring.mu.Lock()
-	answer = post()
-	eventually(t, "the view, while the ring is held up", hasView)
-	eventually(t, "the state, while the ring is held up", hasState)
-	open(answer)
-	s.ring.mu.Unlock()
-	if err := <-answer; err != nil {
-		t.Fatal(err)
+	if s.ring.Now() == before {
+		t.Error("answered before it was added to the ring")
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/chatstream/chatstream/store/ring"
 )
 
 // ErrInUse: another store has the data directory open, in this or in another
@@ -38,7 +40,7 @@ func Open(cfg Config) (*Store, error) {
 		cfg:     cfg,
 		log:     cfg.Logger,
 		states:  newStates(cfg.StateRooms),
-		ring:    newRing(cfg.RingEvents, cfg.RingBytes),
+		ring:    ring.New(cfg.RingEvents, cfg.RingBytes),
 		queue:   make(chan *request, cfg.MaxBatch),
 		memory:  newMemory(),
 		decided: make(chan *group, 1),

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/chatstream/chatstream/store"
+	"github.com/chatstream/chatstream/store/ring"
 )
 
 // Store is the embedded store. Make one with Open; all methods are safe for
@@ -24,7 +25,7 @@ type Store struct {
 	guard  *guard
 	views  views
 	states *states
-	ring   *ring
+	ring   *ring.Ring
 
 	// opening is set while pebble.Open runs.
 	opening atomic.Bool
@@ -54,10 +55,12 @@ var _ store.Store = (*Store)(nil)
 const closePatience = 2 * time.Second
 
 // fail puts an end to the store; the first cause counts. It may be called from
-// within pebble, with any of its locks held, so it calls nothing of it.
+// within pebble, with any of its locks held, so it calls nothing of it, and nor
+// does who holds the ring's lock.
 func (s *Store) fail(cause error) {
 	if s.cause.CompareAndSwap(nil, &cause) {
 		close(s.failed)
+		s.ring.Finish(s.refusal)
 		s.log.Error("store failed; restart to recover", "dir", s.cfg.Dir, "cause", cause)
 	}
 }

@@ -14,7 +14,7 @@ type view struct {
 	snapshot *pebble.Snapshot
 	// number is that of the last group in it; those that wrote nothing have none.
 	number uint64
-	// groups is how many groups of events had become visible (see ring).
+	// groups is the number of the last group of events in it, as the ring counts.
 	groups uint64
 	// refs counts the users, and one more while the view is the current one.
 	// Once zero it stays zero.

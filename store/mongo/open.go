@@ -15,6 +15,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/chatstream/chatstream/store/ring"
 )
 
 // Dialer makes connections. Its method may be called by several goroutines at
@@ -63,7 +65,7 @@ func connect(cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, log: cfg.Logger, secrets: secretsOf(cfg.URI),
 		process: rand.Uint64(), clock: &clock{local: cfg.local},
-		table: newTable(cfg.Rooms), ring: newRing(cfg.RingEvents, cfg.RingBytes), recent: newRecent(recentAccounts),
+		table: newTable(cfg.Rooms), ring: ring.New(cfg.RingEvents, cfg.RingBytes), recent: newRecent(recentAccounts),
 		wake: make(chan struct{}, 1), dueWake: make(chan struct{}, 1),
 		closing: make(chan struct{}), stopped: make(chan struct{}), failed: make(chan struct{}),
 	}

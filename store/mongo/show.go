@@ -53,7 +53,7 @@ func (s *Store) streamed(records []record, claims []store.Claim, sessions []stri
 		}
 		answers = append(answers, r.release()...)
 	}
-	s.ring.add(group{events: show, claims: claims, sessions: sessions})
+	s.ring.Add(store.Batch{Events: show, Claims: claims, Sessions: sessions})
 	s.mu.Unlock()
 	for _, answer := range answers {
 		answer()
@@ -79,7 +79,7 @@ func (s *Store) learned(r *tracked, records []record) {
 			show = append(show, e.Event)
 		}
 	}
-	s.ring.add(group{events: show})
+	s.ring.Add(store.Batch{Events: show})
 	s.wantSnapshot(r)
 }
 
@@ -181,7 +181,7 @@ func (s *Store) reset() {
 		answers = append(answers, r.releaseTo(math.MaxUint64)...)
 	}
 	s.table = newTable(s.cfg.Rooms)
-	s.ring.begin()
+	s.ring.Begin()
 	s.mu.Unlock()
 	for _, answer := range answers {
 		answer()

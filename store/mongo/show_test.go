@@ -1,14 +1,17 @@
 package mongo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/store"
+	"github.com/chatstream/chatstream/store/ring"
 	"github.com/chatstream/chatstream/store/storetest"
 )
 
@@ -20,7 +23,7 @@ func offline() *Store {
 		panic(err)
 	}
 	return &Store{
-		cfg: cfg, log: quiet, process: 1, table: newTable(cfg.Rooms), ring: newRing(cfg.RingEvents, cfg.RingBytes),
+		cfg: cfg, log: quiet, process: 1, table: newTable(cfg.Rooms), ring: ring.New(cfg.RingEvents, cfg.RingBytes),
 		dueWake: make(chan struct{}, 1), closing: make(chan struct{}), failed: make(chan struct{}),
 	}
 }
@@ -51,22 +54,28 @@ func track(s *Store, log []record, n int) *tracked {
 }
 
 // shownOf is what was shown, as numbers, and checks that it is of one epoch.
-func shownOf(t *testing.T, s *Store, from place) []uint64 {
+func shownOf(t *testing.T, s *Store, from store.Position) []uint64 {
 	t.Helper()
-	groups, _, err := s.ring.after(from, nil)
-	if err != nil {
-		t.Fatal(err)
+	now := s.ring.Now()
+	if from == now {
+		return nil
 	}
 	var seqs []uint64
-	for _, g := range groups {
-		for _, e := range g.events {
+	for batch, err := range s.ring.Watch(t.Context(), from) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range batch.Events {
 			seqs = append(seqs, e.Seq)
+		}
+		if batch.After == now {
+			break
 		}
 	}
 	return seqs
 }
 
-func isShown(t *testing.T, s *Store, from place, want ...uint64) {
+func isShown(t *testing.T, s *Store, from store.Position, want ...uint64) {
 	t.Helper()
 	if got := shownOf(t, s, from); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("shown are events %v, want %v", got, want)
@@ -83,7 +92,7 @@ func bring(t *testing.T, s *Store, records ...record) {
 // Of a room that nobody uses here all is shown, as the stream brings it.
 func TestShowsRoomsNobodyUses(t *testing.T) {
 	s := offline()
-	from := s.ring.now()
+	from := s.ring.Now()
 	log := logOf("room000", 5, 2)
 	bring(t, s, log[2:4]...)
 	bring(t, s, log[4])
@@ -97,7 +106,7 @@ func TestShowsRoomsNobodyUses(t *testing.T) {
 // otherwise what it is about to bring would come late, behind a later event.
 func TestOnlyTheStreamShowsUntilLive(t *testing.T) {
 	s := offline()
-	from := s.ring.now()
+	from := s.ring.Now()
 	log := logOf("room000", 7, 1)
 	r := track(s, log, 3) // of which the stream has yet to bring 3
 	s.learned(r, log[3:4])
@@ -127,7 +136,7 @@ func TestShownOnceInOrder(t *testing.T) {
 	for seed := range uint64(500) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		s := offline()
-		from := s.ring.now()
+		from := s.ring.Now()
 		const n = 30
 		log := logOf("room000", n, 1)
 		begun := random.IntN(5) // what was there before the stream
@@ -168,7 +177,7 @@ func TestShownOnceInOrder(t *testing.T) {
 // What comes while a room is being read is shown, and folded when it is read.
 func TestStreamWhileReading(t *testing.T) {
 	s := offline()
-	from := s.ring.now()
+	from := s.ring.Now()
 	log := logOf("room000", 5, 1)
 	r := s.table.get("room000")
 	r.loading = &load{done: make(chan struct{})}
@@ -227,7 +236,7 @@ func TestGapInStream(t *testing.T) {
 	log := logOf("room000", 9, 1)
 	for name, live := range map[string]bool{"live": true, "not yet live": false} {
 		s := offline()
-		from := s.ring.now()
+		from := s.ring.Now()
 		track(s, log, 3)
 		if live {
 			bring(t, s, log[2])
@@ -249,7 +258,7 @@ func TestGapInStream(t *testing.T) {
 	// What came before it is shown, and what came behind is not missing: rooms stay
 	// as they are.
 	s = offline()
-	from := s.ring.now()
+	from := s.ring.Now()
 	track(s, log, 3)
 	other := track(s, logOf("room001", 9, 1), 3)
 	bring(t, s, log[2], logOf("room001", 9, 1)[2])
@@ -299,26 +308,33 @@ func TestAnswerWaitsForStream(t *testing.T) {
 
 // Watchers of an epoch that has ended are told so; rooms are read anew.
 func TestResetEndsEpoch(t *testing.T) {
-	s := offline()
-	from := s.ring.now()
-	log := logOf("room000", 4, 1)
-	r := track(s, log, 3)
-	_, wake, err := s.ring.after(from, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.reset()
-	<-wake
-	if _, _, err := s.ring.after(from, nil); !errors.Is(err, store.ErrHistoryLost) {
-		t.Errorf("got %v, want %v", err, store.ErrHistoryLost)
-	}
-	if len(s.table.rooms) != 0 || !r.dead {
-		t.Error("a room is still tracked")
-	}
-	s.learned(r, log[3:])
-	if r.state.Seq != 3 {
-		t.Error("a room that is not kept up any more has taken something in")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := offline()
+		from := s.ring.Now()
+		log := logOf("room000", 4, 1)
+		r := track(s, log, 3)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var end error
+		go func() {
+			for _, err := range s.Watch(ctx, from) {
+				end = err
+			}
+		}()
+		synctest.Wait()
+		s.reset()
+		synctest.Wait()
+		if !errors.Is(end, store.ErrHistoryLost) {
+			t.Errorf("the watch ended with %v, want %v", end, store.ErrHistoryLost)
+		}
+		if len(s.table.rooms) != 0 || !r.dead {
+			t.Error("a room is still tracked")
+		}
+		s.learned(r, log[3:])
+		if r.state.Seq != 3 {
+			t.Error("a room that is not kept up any more has taken something in")
+		}
+	})
 }
 
 // Rooms leave the table in the order of use, but for those that are needed.
@@ -344,7 +360,7 @@ func TestTableIsBounded(t *testing.T) {
 	if used.dead || ahead.dead {
 		t.Error("a room that is needed was forgotten")
 	}
-	from := s.ring.now()
+	from := s.ring.Now()
 	bring(t, s, logs[1][2])
 	isShown(t, s, from)
 	if used.users--; true {

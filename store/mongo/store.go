@@ -12,6 +12,7 @@ import (
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/chatstream/chatstream/store"
+	"github.com/chatstream/chatstream/store/ring"
 )
 
 // Store is the MongoDB store. Make one with Open; all methods are safe for
@@ -27,7 +28,7 @@ type Store struct {
 	clock    *clock
 	known    known
 	feed     *feed
-	ring     *ring
+	ring     *ring.Ring
 	recent   *recent
 
 	client, streams                              *driver.Client
@@ -79,7 +80,7 @@ func (s *Store) fail(cause error) {
 	if s.cause.CompareAndSwap(nil, &cause) {
 		close(s.failed)
 		s.log.Error("store failed", "database", s.Address(), "cause", cause)
-		s.ring.finish(s.refusal())
+		s.ring.Finish(s.refusal)
 	}
 }
 
@@ -134,7 +135,7 @@ func (s *Store) Close() error {
 		<-s.stopped
 		s.end()
 		s.tasks.Wait()
-		s.ring.finish(store.ErrClosed)
+		s.ring.Finish(s.refusal)
 		if err := errors.Join(s.disconnect(), s.Err()); err != nil {
 			s.closeErr = fmt.Errorf("store: close %s: %w", s.Address(), s.secrets.told(err))
 		}
