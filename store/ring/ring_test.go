@@ -56,10 +56,9 @@ func TestRingIsBounded(t *testing.T) {
 		t.Errorf("%d groups with %d claims and sessions, want 3 of 3", held(), r.events)
 	}
 	check()
-	if next := r.next; true {
-		if r.Add(store.Batch{}); r.next != next {
-			t.Error("a group of nothing was added")
-		}
+	next := r.next
+	if r.Add(store.Batch{}); r.next != next {
+		t.Error("a group of nothing was added")
 	}
 }
 
