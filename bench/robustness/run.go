@@ -183,7 +183,7 @@ func (r *run) prepare() error {
 			p.args = append(p.args, "--data="+filepath.Join(r.cfg.Dir, "data"))
 		default:
 			p.persistent = true
-			p.args = append(p.args, "--mongodb="+r.cfg.MongoDB.URI(), "--database="+database)
+			p.args = append(p.args, "--mongodb="+r.cfg.MongoDB.URI(), "--database="+database, "--advertise="+address)
 			if slices.ContainsFunc(r.cfg.Faults, Fault.behindServer) {
 				ways, err := r.behindServer()
 				if err != nil {

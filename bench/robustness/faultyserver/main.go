@@ -54,6 +54,7 @@ func run() error {
 	uri := flag.String("mongodb", "", "keep everything in this MongoDB instead")
 	database := flag.String("database", "chatstream", "database of -mongodb")
 	via := flag.String("via", "", "MEMBER=ADDRESS,...: members of the replica set, and where to connect to instead")
+	advertise := flag.String("advertise", "", "address that other servers on -mongodb name to clients")
 	drain := flag.Duration("drain-timeout", 10*time.Second, "how long a shutdown waits for clients")
 	off := flag.Duration("clock", 0, "how much the clock is off from the start")
 	fsync := flag.Duration("fsync", 0, "how much longer a sync takes from the start")
@@ -105,6 +106,11 @@ func run() error {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(listener) }()
+	if shared, ok := st.(store.Shared); ok && *advertise != "" {
+		if err := shared.Announce(context.Background(), *advertise); err != nil {
+			return err
+		}
+	}
 	fmt.Printf("ready grpc=%s store=%s\n", listener.Addr(), where)
 	go command(cl, d)
 
