@@ -105,14 +105,13 @@ type inserter struct {
 	mu         sync.Mutex
 	latency    *hdrhistogram.Histogram
 	arrived    chan struct{}
-	began      time.Time
 }
 
 type inserted struct {
 	ID   string `bson:"_id"`
 	Room string `bson:"r"`
 	Seq  int64  `bson:"s"`
-	Due  int64  `bson:"t"` // nanoseconds since began
+	Due  int64  `bson:"t"` // by load.Clock
 	Body []byte `bson:"b"`
 }
 
@@ -128,7 +127,7 @@ func newInserter(b *testing.B, uri string) *inserter {
 	}
 	writes := collection()
 	reads := collection().Database().Client().Database(writes.Database().Name()).Collection("events")
-	in := &inserter{collection: writes, latency: load.NewHistogram(), arrived: make(chan struct{}, 1<<16), began: time.Now()}
+	in := &inserter{collection: writes, latency: load.NewHistogram(), arrived: make(chan struct{}, 1<<16)}
 	_, err := writes.Indexes().CreateMany(b.Context(), []mongo.IndexModel{
 		{Keys: bson.D{{Key: "r", Value: 1}, {Key: "s", Value: 1}}, Options: options.Index().SetUnique(true)},
 		{Keys: bson.D{{Key: "r", Value: 1}, {Key: "t", Value: 1}}},
@@ -153,7 +152,7 @@ func newInserter(b *testing.B, uri string) *inserter {
 				return
 			}
 			in.mu.Lock()
-			_ = in.latency.RecordValue(int64(time.Since(in.began)) - e.Document.Due)
+			_ = in.latency.RecordValue(load.Clock() - e.Document.Due)
 			in.mu.Unlock()
 			in.arrived <- struct{}{}
 		}
@@ -177,22 +176,21 @@ func (in *inserter) paced(b *testing.B, rate float64, d time.Duration) *hdrhisto
 	in.latency = load.NewHistogram()
 	in.mu.Unlock()
 	var inserting sync.WaitGroup
-	n := int(rate * d.Seconds())
-	first := time.Now()
-	for k := range n {
-		due := first.Add(time.Duration(float64(k) / rate * 1e9))
-		time.Sleep(time.Until(due))
+	n := 0
+	err := load.Pace(b.Context(), rate, d, func(due int64, _ int) {
+		n++
 		in.seq++
-		seq := in.seq
+		document := inserted{
+			ID: fmt.Sprintf("aaaaaaaa/%036d", in.seq), Room: "aaaaaaaa", Seq: in.seq, Due: due, Body: make([]byte, textSize),
+		}
 		inserting.Go(func() {
-			_, err := in.collection.InsertOne(b.Context(), inserted{
-				ID: fmt.Sprintf("aaaaaaaa/%036d", seq), Room: "aaaaaaaa", Seq: seq,
-				Due: int64(due.Sub(in.began)), Body: make([]byte, textSize),
-			})
-			if err != nil {
+			if _, err := in.collection.InsertOne(b.Context(), document); err != nil {
 				b.Error(err)
 			}
 		})
+	})
+	if err != nil {
+		b.Error(err)
 	}
 	inserting.Wait()
 	for range n {

@@ -39,7 +39,7 @@ func FallBehind(ctx context.Context, t Target, n, size int) (_ *Late, err error)
 	group, sending := errgroup.WithContext(ctx)
 	group.SetLimit(setupAtOnce)
 	for range n {
-		group.Go(func() error { return sender.Send(sending, l.room.ID, text(clock(), size)) })
+		group.Go(func() error { return sender.Send(sending, l.room.ID, text(Clock(), size)) })
 	}
 	return l, group.Wait()
 }
@@ -52,7 +52,7 @@ func (l *Late) CatchUp(ctx context.Context, t Target) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	before, began := l.meter.total.Load(), clock()
+	before, began := l.meter.total.Load(), Clock()
 	s, err := l.user.open(ctx, l.places, l.meter.lane(0))
 	if err != nil {
 		return 0, err
@@ -61,5 +61,5 @@ func (l *Late) CatchUp(ctx context.Context, t Target) (time.Duration, error) {
 	if err := l.meter.wait(ctx, before+l.missed); err != nil {
 		return 0, fmt.Errorf("catch up: %w", err)
 	}
-	return time.Duration(clock() - began), nil
+	return time.Duration(Clock() - began), nil
 }

@@ -27,7 +27,7 @@ type ChurnSample struct {
 // Churn opens rate streams a second for d, at fixed times, for one user after the
 // other. Each takes the place of the user's open one, which the server must end.
 func (r *Rooms) Churn(ctx context.Context, rate float64, d time.Duration) (ChurnSample, error) {
-	began := clock()
+	began := Clock()
 	opened := newMeter()
 	s := ChurnSample{Latency: NewHistogram()}
 	r.meter.take()
@@ -36,12 +36,12 @@ func (r *Rooms) Churn(ctx context.Context, rate float64, d time.Duration) (Churn
 	var replaced atomic.Int64
 	group, opening := errgroup.WithContext(ctx)
 	group.SetLimit(maxUnderWay)
-	err := pace(opening, rate, d, func(due int64, k int) {
+	err := Pace(opening, rate, d, func(due int64, k int) {
 		group.Go(func() error {
 			i := k % len(r.users)
 			if err := r.replace(opening, i, func() {
 				lane := opened.lane(k)
-				lane.latency(clock() - due)
+				lane.latency(Clock() - due)
 				lane.delivered(1)
 			}); err != nil {
 				return err
@@ -54,7 +54,7 @@ func (r *Rooms) Churn(ctx context.Context, rate float64, d time.Duration) (Churn
 		return s, failed
 	}
 	stop()
-	s.Elapsed = time.Duration(clock() - began)
+	s.Elapsed = time.Duration(Clock() - began)
 	s.Opened, s.Replaced = opened.total.Load(), replaced.Load()
 	return s, err
 }
@@ -134,7 +134,7 @@ func (r *Rooms) Soak(ctx context.Context, rate, reconnects float64, size int, d 
 	group.Go(func() error {
 		again, opening := errgroup.WithContext(ctx)
 		again.SetLimit(setupAtOnce)
-		err := pace(opening, reconnects, d, func(_ int64, k int) {
+		err := Pace(opening, reconnects, d, func(_ int64, k int) {
 			// Those who talk are not given their own texts: they stay.
 			listeners := r.size - 1
 			i := k/listeners%len(r.rooms)*r.size + 1 + k%listeners

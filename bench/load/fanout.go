@@ -44,12 +44,12 @@ func OpenFanout(ctx context.Context, t Target, n, conns int, progress Progress) 
 func (f *Fanout) Backlog(ctx context.Context, window, size int, d time.Duration) (Sample, error) {
 	return f.measure(ctx, window, func(ctx context.Context, start func(int64, sending)) error {
 		first, n := f.meter.total.Load(), int64(len(f.streams))
-		end := clock() + int64(d)
-		for k := int64(0); clock() < end; k++ {
+		end := Clock() + int64(d)
+		for k := int64(0); Clock() < end; k++ {
 			if err := f.meter.wait(ctx, first+(k-int64(window)+1)*n); err != nil {
 				return err
 			}
-			start(clock(), f.send(size))
+			start(Clock(), f.send(size))
 		}
 		return nil
 	})
@@ -58,7 +58,7 @@ func (f *Fanout) Backlog(ctx context.Context, window, size int, d time.Duration)
 // Paced sends rate texts a second for d, at fixed times whatever the server does.
 func (f *Fanout) Paced(ctx context.Context, rate float64, size int, d time.Duration) (Sample, error) {
 	return f.measure(ctx, maxUnderWay, func(ctx context.Context, start func(int64, sending)) error {
-		return pace(ctx, rate, d, func(due int64, _ int) { start(due, f.send(size)) })
+		return Pace(ctx, rate, d, func(due int64, _ int) { start(due, f.send(size)) })
 	})
 }
 

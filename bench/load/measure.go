@@ -49,7 +49,7 @@ type sending func(ctx context.Context, due int64) (deliveries int64, err error)
 // until everything has arrived.
 func (c *Crowd) measure(ctx context.Context, atOnce int, drive func(context.Context, func(due int64, send sending)) error) (Sample, error) {
 	c.meter.take()
-	before, responses, began := c.meter.total.Load(), c.meter.responses.Load(), clock()
+	before, responses, began := c.meter.total.Load(), c.meter.responses.Load(), Clock()
 	duplicates, missing := c.meter.judged()
 	s := Sample{Latency: NewHistogram()}
 	stop := c.watch(s.Latency)
@@ -66,7 +66,7 @@ func (c *Crowd) measure(ctx context.Context, atOnce int, drive func(context.Cont
 				return err
 			}
 			expected.Add(n)
-			acknowledged.lane(int(sent.Add(1))).latency(clock() - due)
+			acknowledged.lane(int(sent.Add(1))).latency(Clock() - due)
 			return nil
 		})
 	})
@@ -80,7 +80,7 @@ func (c *Crowd) measure(ctx context.Context, atOnce int, drive func(context.Cont
 	if err := c.meter.wait(ctx, before+s.Expected); err != nil && !errors.Is(err, ErrLost) {
 		return Sample{}, err
 	}
-	s.Elapsed = time.Duration(clock() - began)
+	s.Elapsed = time.Duration(Clock() - began)
 	stop()
 	s.Deliveries, s.Responses = c.meter.total.Load()-before, c.meter.responses.Load()-responses
 	s.Acknowledged = acknowledged.take()
@@ -128,10 +128,10 @@ func (c *Crowd) watchMeter(m *meter, sum *hdrhistogram.Histogram) (stop func()) 
 // unanswered does not keep up: the pace breaks, and latency shows it.
 const maxUnderWay = 4096
 
-// pace calls f rate times a second for d, with the time at which each call was
-// due and its number: late calls are made up for.
-func pace(ctx context.Context, rate float64, d time.Duration, f func(due int64, k int)) error {
-	start := clock()
+// Pace calls f rate times a second for d, with the time at which each call was due,
+// by Clock, and its number: late calls are made up for.
+func Pace(ctx context.Context, rate float64, d time.Duration, f func(due int64, k int)) error {
+	start := Clock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for k := 0; ; k++ {
@@ -139,7 +139,7 @@ func pace(ctx context.Context, rate float64, d time.Duration, f func(due int64, 
 		if due-start >= int64(d) {
 			return nil
 		}
-		if wait := due - clock(); wait > 0 {
+		if wait := due - Clock(); wait > 0 {
 			timer.Reset(time.Duration(wait))
 			select {
 			case <-timer.C:

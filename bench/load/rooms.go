@@ -57,7 +57,7 @@ func (r *Rooms) Connect(ctx context.Context, t Target, conns int) error {
 func (r *Rooms) Once(ctx context.Context, size int) (Sample, error) {
 	return r.measure(ctx, setupAtOnce, func(_ context.Context, start func(int64, sending)) error {
 		for i := range r.rooms {
-			start(clock(), r.send(i, size))
+			start(Clock(), r.send(i, size))
 		}
 		return nil
 	})
@@ -67,7 +67,7 @@ func (r *Rooms) Once(ctx context.Context, size int) (Sample, error) {
 // other.
 func (r *Rooms) Paced(ctx context.Context, rate float64, size int, d time.Duration) (Sample, error) {
 	return r.measure(ctx, maxUnderWay, func(ctx context.Context, start func(int64, sending)) error {
-		return pace(ctx, rate, d, func(due int64, k int) { start(due, r.send(k%len(r.rooms), size)) })
+		return Pace(ctx, rate, d, func(due int64, k int) { start(due, r.send(k%len(r.rooms), size)) })
 	})
 }
 

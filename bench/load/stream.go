@@ -112,7 +112,7 @@ func (c reading) Unmarshal(data mem.BufferSlice, v any) error {
 
 // take counts and judges a response.
 func (s *Stream) take(raw []byte) error {
-	now := clock()
+	now := Clock()
 	n := int64(0)
 	complete, err := readResponse(raw, func(d delivery) {
 		if d.seq != 0 && !s.judge(d) || d.due == 0 {
@@ -160,7 +160,7 @@ func (s *Stream) places() map[string]uint64 {
 	return places
 }
 
-// clock is the generator's: nanoseconds since the process began.
-func clock() int64 { return int64(time.Since(began)) }
+// Clock is the generator's: nanoseconds since the process began. It never steps.
+func Clock() int64 { return int64(time.Since(began)) }
 
 var began = time.Now()

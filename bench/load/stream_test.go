@@ -84,9 +84,9 @@ func TestWaitEndsWhenEverythingIsThere(t *testing.T) {
 // not slow its measurement down.
 func TestPaceIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		start := clock()
+		start := Clock()
 		var n int
-		err := pace(t.Context(), 10, 2*time.Second, func(due int64, k int) {
+		err := Pace(t.Context(), 10, 2*time.Second, func(due int64, k int) {
 			if want := start + int64(k)*int64(100*time.Millisecond); due != want {
 				t.Errorf("call %d was due at %d, want %d", k, due, want)
 			}
@@ -95,7 +95,7 @@ func TestPaceIsKept(t *testing.T) {
 			}
 			n++
 		})
-		if took := time.Duration(clock() - start); err != nil || n != 20 || took != 1900*time.Millisecond {
+		if took := time.Duration(Clock() - start); err != nil || n != 20 || took != 1900*time.Millisecond {
 			t.Errorf("%d calls in %s: %v", n, took, err)
 		}
 	})
