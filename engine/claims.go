@@ -118,7 +118,7 @@ func (e *Engine) untilAnswered(read func(context.Context) error, answered func()
 				answered()
 				return
 			}
-			e.log.Debug("the store did not say whether streams are still their accounts'; it is asked again", "error", err)
+			e.log.Debug("the store did not say what other servers have done; it is asked again", "error", err)
 			again()
 		})
 		if errors.Is(err, pool.ErrBusy) {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
-	"github.com/chatstream/chatstream/proto/chatpb"
 	"github.com/chatstream/chatstream/store"
 )
 
@@ -111,14 +110,7 @@ func (f *feed) restart(ctx context.Context) error {
 	})
 	f.engine.registry.Range(func(s *Stream) {
 		read := func(ctx context.Context) error { return f.rejoin(ctx, s) }
-		done := func(err error) {
-			if err != nil {
-				s.End(failed(chatpb.ReturnStatus_DATABASE_DOWN))
-			}
-		}
-		if err := f.engine.job(read, done); err != nil {
-			done(err)
-		}
+		f.engine.untilAnswered(read, func() {}, func() bool { return s.ending.Load() == nil })
 	})
 	f.engine.recheckAll()
 	return store.ErrHistoryLost

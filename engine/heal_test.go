@@ -1,13 +1,16 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/chatstream/chatstream/engine/room"
+	"github.com/chatstream/chatstream/store"
 )
 
 // What Watch shows late, twice, or not at all reaches the members once and in
@@ -100,6 +103,42 @@ func TestJoinOfARoomThatIsNotHostedIsFoundAfterHistoryLost(t *testing.T) {
 		r.settle()
 		if got := times(bob.live()); !slices.Equal(got, want) {
 			t.Errorf("bob got %v, want %v", got, want)
+		}
+	})
+}
+
+// busyLog does not know who is in which room, for a while.
+type busyLog struct {
+	store.Log
+	times atomic.Int64
+}
+
+func (l *busyLog) RoomsOf(ctx context.Context, account string) ([]string, error) {
+	if l.times.Add(-1) >= 0 {
+		return nil, store.ErrUnavailable
+	}
+	return l.Log.RoomsOf(ctx, account)
+}
+
+// A store that does not answer then ends no stream: it is asked until it does.
+func TestRoomsAreLookedForUntilTheStoreAnswers(t *testing.T) {
+	inBubble(t, Config{}, func(r *rig) {
+		r.create(roomA, 0)
+		bob := r.connected(1)
+		r.log.hold()
+		want := []int64{r.join(roomA, 1).Time, r.text(roomA, 0, "hello").Time}
+		busy := &busyLog{Log: r.log}
+		busy.times.Store(5)
+		r.store = busy
+		r.log.lose()
+		r.pass(5 * time.Second)
+		want = append(want, r.text(roomA, 0, "again").Time)
+		r.settle()
+		if got := times(bob.live()); !slices.Equal(got, want) {
+			t.Errorf("bob got %v, want %v", got, want)
+		}
+		if busy.times.Load() >= 0 {
+			t.Error("the store was not asked again")
 		}
 	})
 }
