@@ -29,6 +29,7 @@ type Store struct {
 	feed     *feed
 	ring     *ring
 	recent   *recent
+	raises   *raises
 
 	client, streams                              *driver.Client
 	database                                     *driver.Database
@@ -130,6 +131,7 @@ func (s *Store) Close() error {
 		close(s.closing)
 		s.mu.Unlock()
 		<-s.stopped
+		<-s.raises.stopped
 		s.end()
 		s.tasks.Wait()
 		s.ring.finish(store.ErrClosed)
