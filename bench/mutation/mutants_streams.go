@@ -174,7 +174,7 @@ var ofStreams = []mutant{
 	{what: "a position of another log is taken", file: "engine/stream_init.go",
 		from: "(known.Updated < 0 || known.Updated == stored), err", to: "true, err"},
 	{what: "a viewed time is raised that is no news", file: "engine/stream_init.go",
-		from: "min(k.Viewed, now) > was {", to: "k.Viewed > 0 {"},
+		from: "asked && min(k.Viewed, now) > was {", to: "asked && k.Viewed > 0 && was >= 0 {"},
 	{what: "a viewed time of the future is raised", file: "engine/stream_init.go",
 		from: "news[k.Room] = min(k.Viewed, now)", to: "news[k.Room] = k.Viewed"},
 	{what: "a viewed time is told that the client knows", file: "engine/stream_init.go",

@@ -176,7 +176,6 @@ func TestSeenByCostsThreeRoundTrips(t *testing.T) {
 		if n := by["find "+roomsName]; n > 2*chunks || trips(by)-n != 2*chunks {
 			t.Errorf("of %d rooms: %d round trips, want 3, or 4, times %d: %v", len(rooms), trips(by), chunks, by)
 		}
-		t.Logf("of %d rooms: %d round trips", len(rooms), trips(by))
 	}
 	ask(ids, 1)
 	for len(ids) < 3*seenRooms {
