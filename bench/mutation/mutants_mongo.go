@@ -83,6 +83,8 @@ var ofMongo = []mutant{
 		from: "options.Find().SetBatchSize(pageStep)", to: "options.Find()"},
 	{what: "mongo: who was seen behind the snapshot comes in pieces", file: "store/mongo/seen.go", tests: "TestSeenBy",
 		from: "options.Aggregate().SetBatchSize(pageStep)", to: "options.Aggregate()"},
+	{what: "mongo: who was seen is read as of a moment that is too early (S10)", file: "store/mongo/causal.go", tests: "TestSeenByWaits",
+		from: "early = session.SnapshotTime().Before(from); early {", to: "session.SnapshotTime().Before(from) && false {"},
 	{what: "mongo: who was seen is read from the snapshot alone", file: "store/mongo/seen.go", tests: "TestSeenBy",
 		from: "return each(ctx, cursor, add)\n", to: "return cursor.Close(ctx)\n"},
 	{what: "mongo: each reader's viewed time is a write of its own", file: "store/mongo/raise.go", tests: "TestRaisesShareAWrite",

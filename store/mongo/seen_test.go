@@ -5,14 +5,19 @@ import (
 	"encoding/binary"
 	"maps"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/store"
+	"github.com/chatstream/chatstream/store/mongo/mongotest"
 	"github.com/chatstream/chatstream/store/storetest"
 )
 
@@ -186,4 +191,69 @@ func TestSeenByCostsThreeRoundTrips(t *testing.T) {
 	clear(want)
 	ask(ids[:seenRooms], 1)
 	ask(nil, 0)
+}
+
+// What this process knows of is in the answer, also if the database, asked as of one
+// moment, would choose one that is before it: what is written, but not yet with a
+// majority. Only the first query is made again.
+func TestSeenByWaitsForWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	set := own(t, mongotest.Options{Members: 3})
+	sent := newCounting(&net.Dialer{})
+	s := closing(t, open(t, Config{URI: set.URI(), Logger: quiet, heartbeat: 500 * time.Millisecond, Dialer: sent, Timeout: 20 * time.Second}))
+	ctx := bounded(t)
+	primary, err := set.Primary(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thaw := func() {
+		for n := range 3 {
+			if err := set.Thaw(n); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	defer thaw()
+	for n := range 3 {
+		if n != primary {
+			if err := set.Freeze(n); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	me, id := storetest.Account(0), storetest.RoomID(0)
+	alone := s.database.Collection(seenName, options.Collection().SetWriteConcern(writeconcern.W1()))
+	err = s.causally(ctx, func(ctx context.Context) error {
+		_, err := alone.InsertOne(ctx, seenDocument{ID: in(id, me), Viewed: 7})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent.reset()
+	done := make(chan struct{})
+	var seen map[string]store.Seen
+	go func() {
+		defer close(done)
+		seen, err = s.SeenBy(ctx, me, []string{id})
+	}()
+	for asked := false; !asked; {
+		select {
+		case <-done:
+			asked = true
+		default:
+			runtime.Gosched()
+			sent.mu.Lock()
+			asked = sent.sent["find "+roomsName] > 1
+			sent.mu.Unlock()
+		}
+	}
+	thaw()
+	<-done
+	if want := (store.Seen{Viewed: 7}); err != nil || seen[id] != want {
+		t.Errorf("got %v, %v; want %v", seen, err, want)
+	}
+	if by := sent.reset(); trips(by) != 4 {
+		t.Errorf("%d round trips, want 4: %v", trips(by), by)
+	}
 }
