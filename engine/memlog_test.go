@@ -49,6 +49,11 @@ type memLog struct {
 	behind map[string]room.State
 	// panics makes Events and Event panic.
 	panics bool
+	// asked are the rooms of each SeenBy, raised what each RaiseViewed was given.
+	asked  [][]string
+	raised []map[string]int64
+	// without is a room that RoomsOf does not know of.
+	without string
 	// watched are the positions Watch was called with; broken counts its breaks.
 	watched []store.Position
 	broken  int
@@ -301,7 +306,7 @@ func (l *memLog) RoomsOf(_ context.Context, account string) ([]string, error) {
 	defer l.mu.Unlock()
 	var ids []string
 	for id, s := range l.states {
-		if s.Present(account) {
+		if s.Present(account) && id != l.without {
 			ids = append(ids, id)
 		}
 	}
@@ -315,15 +320,23 @@ func (l *memLog) Seen(_ context.Context, id string) (map[string]store.Seen, erro
 	return l.seen[id], l.fail
 }
 
-func (l *memLog) SeenBy(_ context.Context, id, account string) (store.Seen, error) {
+func (l *memLog) SeenBy(_ context.Context, account string, ids []string) (map[string]store.Seen, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.seen[id][account], l.fail
+	l.asked = append(l.asked, ids)
+	seen := map[string]store.Seen{}
+	for _, id := range ids {
+		if s, ok := l.seen[id][account]; ok {
+			seen[id] = s
+		}
+	}
+	return seen, l.fail
 }
 
 func (l *memLog) RaiseViewed(_ context.Context, account string, viewed map[string]int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.raised = append(l.raised, viewed)
 	for id, t := range viewed {
 		if l.seen[id] == nil {
 			l.seen[id] = map[string]store.Seen{}

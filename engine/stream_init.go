@@ -150,6 +150,10 @@ type initialization struct {
 	count    int
 
 	begun []begun
+
+	// viewed has of each room that the store was asked of up to when the account
+	// had viewed it, 0 for never: before what the client said was raised.
+	viewed map[string]int64
 }
 
 func (in *initialization) rooms(known []KnownRoom) error {
@@ -164,16 +168,25 @@ func (in *initialization) rooms(known []KnownRoom) error {
 		if joined, err = in.s.engine.store.RoomsOf(ctx, account); err != nil {
 			return err
 		}
-		viewed := make(map[string]int64)
+		var both []string
 		for _, k := range known {
-			if _, in := slices.BinarySearch(joined, k.Room); in && k.Viewed > 0 {
-				viewed[k.Room] = min(k.Viewed, now)
+			if _, in := slices.BinarySearch(joined, k.Room); in {
+				both = append(both, k.Room)
 			}
 		}
-		if len(viewed) == 0 {
+		if err := in.askViewed(ctx, both); err != nil {
+			return err
+		}
+		news := make(map[string]int64)
+		for _, k := range known {
+			if was, asked := in.viewed[k.Room]; asked && min(k.Viewed, now) > was {
+				news[k.Room] = min(k.Viewed, now)
+			}
+		}
+		if len(news) == 0 {
 			return nil
 		}
-		return in.s.engine.store.RaiseViewed(ctx, account, viewed)
+		return in.s.engine.store.RaiseViewed(ctx, account, news)
 	})
 	if err != nil {
 		return err
@@ -230,6 +243,25 @@ func (in *initialization) rooms(known []KnownRoom) error {
 		}
 	}
 	return in.flush()
+}
+
+// askViewed asks the store, at once, up to when the account has viewed each room.
+// It is for jobs.
+func (in *initialization) askViewed(ctx context.Context, rooms []string) error {
+	if len(rooms) == 0 {
+		return nil
+	}
+	seen, err := in.s.engine.store.SeenBy(ctx, in.s.account, rooms)
+	if err != nil {
+		return err
+	}
+	if in.viewed == nil {
+		in.viewed = make(map[string]int64, len(rooms))
+	}
+	for _, id := range rooms {
+		in.viewed[id] = seen[id].Viewed
+	}
+	return nil
 }
 
 // subscribe has the room subscribe the stream, if the account is in it. When
@@ -343,22 +375,23 @@ func (in *initialization) unknownRoom(sub *subscribed, lost bool) error {
 // missed sends what happened in a room since the client was told last.
 func (in *initialization) missed(sub *subscribed) error {
 	id, known := sub.state.ID, sub.known
-	// A time in the future means the room's last event: it needs no clock.
-	var after uint64
-	var seen store.Seen
-	if err := in.store(func(ctx context.Context) (err error) {
-		if seen, err = in.s.engine.store.SeenBy(ctx, id, in.s.account); err != nil {
+	after := known.Seq
+	if _, asked := in.viewed[id]; !asked { // RoomsOf did not have it yet
+		if err := in.store(func(ctx context.Context) error { return in.askViewed(ctx, []string{id}) }); err != nil {
 			return err
 		}
-		if after = known.Seq; !known.Exact {
-			after, err = in.s.engine.store.SeqAt(ctx, id, known.Updated)
-		}
-		return err
-	}); err != nil {
-		return err
 	}
-	if seen.Viewed > max(known.Viewed, 0) {
-		if err := in.message(observedTime(id, in.s.account, seen.Viewed)); err != nil {
+	if !known.Exact {
+		// A time in the future means the room's last event: it needs no clock.
+		if err := in.store(func(ctx context.Context) (err error) {
+			after, err = in.s.engine.store.SeqAt(ctx, id, known.Updated)
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	if viewed := in.viewed[id]; viewed > max(known.Viewed, 0) {
+		if err := in.message(observedTime(id, in.s.account, viewed)); err != nil {
 			return err
 		}
 	}

@@ -105,8 +105,9 @@ type Log interface {
 
 	// Seen yields what is known of each account ever seen in the room.
 	Seen(ctx context.Context, roomID string) (map[string]Seen, error)
-	// SeenBy is Seen for one account.
-	SeenBy(ctx context.Context, roomID, account string) (Seen, error)
+	// SeenBy is Seen for one account in each of rooms, of which there may be many.
+	// A room it was never seen in is not in the answer.
+	SeenBy(ctx context.Context, account string, rooms []string) (map[string]Seen, error)
 	// RaiseViewed raises, never lowers, account's viewed time in each room.
 	RaiseViewed(ctx context.Context, account string, viewed map[string]int64) error
 

@@ -157,8 +157,8 @@ func (l *shownLog) RoomsOf(context.Context, string) ([]string, error) {
 
 func (l *shownLog) Seen(context.Context, string) (map[string]store.Seen, error) { return nil, nil }
 
-func (l *shownLog) SeenBy(context.Context, string, string) (store.Seen, error) {
-	return store.Seen{}, nil
+func (l *shownLog) SeenBy(context.Context, string, []string) (map[string]store.Seen, error) {
+	return nil, nil
 }
 
 func (l *shownLog) RaiseViewed(context.Context, string, map[string]int64) error { return nil }

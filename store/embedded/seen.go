@@ -34,20 +34,32 @@ func (s *Store) Seen(ctx context.Context, roomID string) (map[string]store.Seen,
 }
 
 // SeenBy implements store.Log.
-func (s *Store) SeenBy(ctx context.Context, roomID, account string) (store.Seen, error) {
+func (s *Store) SeenBy(ctx context.Context, account string, rooms []string) (map[string]store.Seen, error) {
 	v, err := s.view(ctx)
 	if err != nil {
-		return store.Seen{}, fmt.Errorf("store: when %s was seen in room %s: %w", account, roomID, err)
+		return nil, fmt.Errorf("store: where %s was seen: %w", account, err)
 	}
 	defer v.release()
-	if !store.StorableRoom(roomID) || !store.StorableAccount(account) {
-		return store.Seen{}, nil
+	all := make(map[string]store.Seen, len(rooms))
+	if !store.StorableAccount(account) {
+		return all, nil
 	}
-	seen, err := v.seen(seenBy{roomID, account})
-	if err != nil {
-		return store.Seen{}, fmt.Errorf("store: when %s was seen in room %s: %w", account, roomID, err)
+	for _, roomID := range rooms {
+		if !store.StorableRoom(roomID) {
+			continue
+		}
+		seen, err := v.seen(seenBy{roomID, account})
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("store: where %s was seen: room %s: %w", account, roomID, err)
+		}
+		if seen != (store.Seen{}) {
+			all[roomID] = seen
+		}
 	}
-	return seen, nil
+	return all, nil
 }
 
 // RaiseViewed implements store.Log. What is raised already, durably, is not

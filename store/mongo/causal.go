@@ -45,22 +45,28 @@ func (s *Store) causally(ctx context.Context, do func(context.Context) error) er
 	})
 }
 
-// asOfOneMoment has do read the database as it was at one moment, after everything
-// this process knows, whatever the number of its queries.
-func (s *Store) asOfOneMoment(ctx context.Context, do func(context.Context) error) error {
+// asOfOneMoment has first and then rest read the database as it was at one moment,
+// after everything this process knows, whatever the number of their queries. The
+// database chooses the moment when first reads, which is then done again if it is
+// too early: what we know of may be confirmed a little later, or the primary may
+// just have been elected.
+func (s *Store) asOfOneMoment(ctx context.Context, first, rest func(context.Context) error) error {
 	from, _ := s.known.get()
 	how := options.Session().SetSnapshot(true)
 	for {
-		var at bson.Timestamp
+		early := false
 		err := s.within(ctx, how, func(ctx context.Context, session *driver.Session) error {
-			err := do(ctx)
-			at = session.SnapshotTime()
-			return err
+			if err := first(ctx); err != nil {
+				return err
+			}
+			if early = session.SnapshotTime().Before(from); early {
+				return nil
+			}
+			return rest(ctx)
 		})
-		if err != nil || !at.Before(from) {
+		if err != nil || !early {
 			return err
 		}
-		// A primary that has just been elected chose a moment before that.
 		how = options.Session().SetSnapshot(true).SetSnapshotTime(from)
 	}
 }

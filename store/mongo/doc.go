@@ -60,7 +60,8 @@
 // account are the targets' index of the log. When an account was seen is in the
 // snapshot, and behind it again in the events, which also have what an op's sender
 // has viewed. So there is nothing that could lag behind the log when a process
-// dies, and a message costs one document.
+// dies, and a message costs one document. What somebody has viewed without saying
+// anything is written to seen: one write at a time, for all who came meanwhile (raises).
 //
 // All reads are of what a majority has, in a session that begins after everything
 // that this process was told or shown (S7, S10), whichever server is the primary.
@@ -85,6 +86,7 @@
 //
 // # Goroutines
 //
-// The committer, the feed, one that writes snapshots, one that compares the clocks,
-// one that renews this server's lease, and one for each room that is being read. Close waits for them.
+// The committer, one that writes what was viewed, the feed, one that writes
+// snapshots, one that compares the clocks, one that renews this server's lease, and
+// one for each room that is being read. Close waits for them.
 package mongo

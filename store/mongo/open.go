@@ -66,7 +66,8 @@ func connect(cfg Config) (*Store, error) {
 		cfg: cfg, log: cfg.Logger, secrets: secretsOf(cfg.URI),
 		process: rand.Uint64(), clock: &clock{local: cfg.local},
 		table: newTable(cfg.Rooms), ring: ring.New(cfg.RingEvents, cfg.RingBytes), recent: newRecent(recentAccounts),
-		wake: make(chan struct{}, 1), dueWake: make(chan struct{}, 1),
+		raises: newRaises(cfg.MaxBatch),
+		wake:   make(chan struct{}, 1), dueWake: make(chan struct{}, 1),
 		closing: make(chan struct{}), stopped: make(chan struct{}), failed: make(chan struct{}),
 	}
 	if cfg.Now != nil {
@@ -135,6 +136,7 @@ func (s *Store) begin(ctx context.Context) error {
 		s.tasks.Go(func() { pprof.Do(s.life, pprof.Labels("role", name), run) })
 	}
 	role("committer", func(context.Context) { s.commitLoop() })
+	role("viewed", s.keepRaising)
 	role("feed", func(ctx context.Context) { s.feed.run(ctx, first) })
 	role("snapshots", s.keepSnapshots)
 	role("clock", s.keepClock)

@@ -2,8 +2,9 @@ package mongo
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -16,8 +17,9 @@ import (
 // When an account was last active in a room follows from the log, and so does
 // what it has viewed as far as an op said it. So nothing is written for that but
 // the event itself. The snapshot has it up to a point, and what is behind is read
-// from the events: all as of one moment, or a snapshot that is being written would
-// hide some of it.
+// from the events: all as of one moment. Were each read as of its own, a snapshot
+// that is being written could hide some of it, and an answer could have what came
+// later without what came before it.
 
 // Seen implements store.Log.
 func (s *Store) Seen(ctx context.Context, roomID string) (map[string]store.Seen, error) {
@@ -28,90 +30,106 @@ func (s *Store) Seen(ctx context.Context, roomID string) (map[string]store.Seen,
 	if !store.StorableRoom(roomID) {
 		return map[string]store.Seen{}, nil
 	}
-	all, err := s.readSeen(ctx, roomID, "")
+	all, err := s.readSeen(ctx, []string{roomID}, ofRoom(roomID), bson.D{},
+		func(id string) string { return strings.TrimPrefix(id, roomID+"/") })
 	if err != nil {
 		return nil, fmt.Errorf("store: %s: %w", what, s.failure(ctx, err))
 	}
 	return all, nil
 }
 
+// seenRooms is of how many rooms at once it is read when an account was seen. It
+// is less than pageStep, so that each query has one answer.
+const seenRooms = 500
+
 // SeenBy implements store.Log.
-func (s *Store) SeenBy(ctx context.Context, roomID, account string) (store.Seen, error) {
-	what := "when " + account + " was seen in room " + roomID
+func (s *Store) SeenBy(ctx context.Context, account string, rooms []string) (map[string]store.Seen, error) {
+	what := "where " + account + " was seen"
 	if err := s.usable(ctx); err != nil {
-		return store.Seen{}, fmt.Errorf("store: %s: %w", what, err)
+		return nil, fmt.Errorf("store: %s: %w", what, err)
 	}
-	if !store.StorableRoom(roomID) || !store.StorableAccount(account) {
-		return store.Seen{}, nil
+	all := make(map[string]store.Seen, len(rooms))
+	if !store.StorableAccount(account) {
+		return all, nil
 	}
-	all, err := s.readSeen(ctx, roomID, account)
-	if err != nil {
-		return store.Seen{}, fmt.Errorf("store: %s: %w", what, s.failure(ctx, err))
+	rooms = slices.DeleteFunc(slices.Clone(rooms), func(id string) bool { return !store.StorableRoom(id) })
+	for some := range slices.Chunk(rooms, seenRooms) {
+		ids := make([]string, len(some))
+		for i, roomID := range some {
+			ids[i] = in(roomID, account)
+		}
+		seen, err := s.readSeen(ctx, some, among(ids), bson.D{{Key: "u", Value: account}},
+			func(id string) string { return strings.TrimSuffix(id, "/"+account) })
+		if err != nil {
+			return nil, fmt.Errorf("store: %s: %w", what, s.failure(ctx, err))
+		}
+		maps.Copy(all, seen)
 	}
-	return all[account], nil
+	return all, nil
 }
 
-// readSeen reads what is known of one account, or of all if it is empty.
-func (s *Store) readSeen(ctx context.Context, roomID, account string) (map[string]store.Seen, error) {
-	var all map[string]store.Seen
-	err := s.asOfOneMoment(ctx, func(ctx context.Context) error {
+func among(ids []string) bson.D {
+	return bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}
+}
+
+// readSeen reads of the rooms what is in the documents of seen that are selected
+// by documents, and in the events by those that senders selects. An entry is named
+// after the _id that it has in seen, or would have. It costs three round trips,
+// however many rooms there are, unless an answer has more than pageStep entries,
+// and one more if the moment was chosen too early.
+func (s *Store) readSeen(
+	ctx context.Context, rooms []string, documents, senders bson.D, name func(id string) string,
+) (all map[string]store.Seen, err error) {
+	step := options.Find().SetBatchSize(pageStep)
+	var folded map[string]uint64
+	err = s.asOfOneMoment(ctx, func(ctx context.Context) error {
+		folded = make(map[string]uint64, len(rooms))
+		cursor, err := s.rooms.Find(ctx, among(rooms), step, options.Find().SetProjection(bson.D{{Key: "s", Value: 1}}))
+		if err != nil {
+			return err
+		}
+		return each(ctx, cursor, func(d *roomDocument) (bool, error) {
+			folded[d.ID] = uint64(d.Seq)
+			return true, nil
+		})
+	}, func(ctx context.Context) error {
 		all = make(map[string]store.Seen)
-		var d roomDocument
-		err := s.rooms.FindOne(ctx, bson.D{{Key: "_id", Value: roomID}}).Decode(&d)
-		if err != nil && !errors.Is(err, driver.ErrNoDocuments) {
-			return err
-		}
-		which, of := behind(roomID, uint64(d.Seq)), ofRoom(roomID)
-		if account != "" {
-			which = append(which, bson.E{Key: "u", Value: account})
-			of = bson.D{{Key: "_id", Value: in(roomID, account)}}
-		}
-		cursor, err := s.seen.Find(ctx, of, options.Find().SetBatchSize(pageStep))
-		if err != nil {
-			return err
-		}
-		err = each(ctx, cursor, func(d *seenDocument) (bool, error) {
-			all[strings.TrimPrefix(d.ID, roomID+"/")] = store.Seen{Activity: d.Activity, Viewed: d.Viewed}
+		add := func(d *seenDocument) (bool, error) {
+			id := name(d.ID)
+			seen := all[id]
+			all[id] = store.Seen{Activity: max(seen.Activity, d.Activity), Viewed: max(seen.Viewed, d.Viewed)}
 			return true, nil
-		})
+		}
+		cursor, err := s.seen.Find(ctx, documents, step)
 		if err != nil {
 			return err
 		}
-		cursor, err = s.events.Find(ctx, which, options.Find().SetBatchSize(pageStep).SetProjection(
-			bson.D{{Key: "u", Value: 1}, {Key: "t", Value: 1}, {Key: "v", Value: 1}}))
+		if err := each(ctx, cursor, add); err != nil {
+			return err
+		}
+		logs := make(bson.A, len(rooms))
+		for i, roomID := range rooms {
+			logs[i] = behind(roomID, folded[roomID])
+		}
+		cursor, err = s.events.Aggregate(ctx, seenIn(append(bson.D{{Key: "$or", Value: logs}}, senders...)),
+			// Else the database would weigh two indexes for each room.
+			options.Aggregate().SetBatchSize(pageStep).SetHint(bson.D{{Key: "r", Value: 1}, {Key: "s", Value: 1}}))
 		if err != nil {
 			return err
 		}
-		return each(ctx, cursor, func(d *eventDocument) (bool, error) {
-			seen := all[d.Sender]
-			seen.Activity, seen.Viewed = max(seen.Activity, d.Time), max(seen.Viewed, d.Viewed)
-			all[d.Sender] = seen
-			return true, nil
-		})
+		return each(ctx, cursor, add)
 	})
 	return all, err
 }
 
-// RaiseViewed implements store.Log.
-func (s *Store) RaiseViewed(ctx context.Context, account string, viewed map[string]int64) error {
-	what := "raise what " + account + " has viewed"
-	if !store.StorableAccount(account) {
-		return fmt.Errorf("store: %s: %w account", what, store.ErrMalformed)
+// seenIn makes of events the documents of seen that follow from them.
+func seenIn(events bson.D) driver.Pipeline {
+	return driver.Pipeline{
+		{{Key: "$match", Value: events}},
+		{{Key: "$group", Value: bson.D{
+			{Key: "_id", Value: bson.D{{Key: "$concat", Value: bson.A{"$r", "/", "$u"}}}},
+			{Key: "a", Value: bson.D{{Key: "$max", Value: "$t"}}},
+			{Key: "v", Value: bson.D{{Key: "$max", Value: "$v"}}},
+		}}},
 	}
-	if err := s.usable(ctx); err != nil {
-		return fmt.Errorf("store: %s: %w", what, err)
-	}
-	var raises []driver.WriteModel
-	for roomID, to := range viewed {
-		if !store.StorableRoom(roomID) {
-			return fmt.Errorf("store: %s: %w room id %q", what, store.ErrMalformed, roomID)
-		}
-		if to > 0 {
-			raises = append(raises, raise(in(roomID, account), store.Seen{Viewed: to}))
-		}
-	}
-	if err := s.bulk(ctx, s.seen, raises); err != nil {
-		return fmt.Errorf("store: %s: %w", what, s.failure(ctx, err))
-	}
-	return nil
 }

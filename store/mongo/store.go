@@ -30,6 +30,7 @@ type Store struct {
 	feed     *feed
 	ring     *ring.Ring
 	recent   *recent
+	raises   *raises
 
 	client, streams                              *driver.Client
 	database                                     *driver.Database
@@ -133,6 +134,7 @@ func (s *Store) Close() error {
 		close(s.closing)
 		s.mu.Unlock()
 		<-s.stopped
+		<-s.raises.stopped
 		s.end()
 		s.tasks.Wait()
 		s.ring.Finish(s.refusal)

@@ -302,9 +302,9 @@ func (l *linearRun) seen(ctx context.Context, s store.Store, client int, id stri
 
 func (l *linearRun) seenBy(ctx context.Context, s store.Store, client int, id, account string) error {
 	return l.read(client, func() ([]observation, error) {
-		got, err := s.SeenBy(ctx, id, account)
-		return looked(inSeen, id, fmt.Sprintf("SeenBy %s -> %+v", account[20:], got), func(r *modelRoom) bool {
-			return got == r.seen()[account]
+		got, err := s.SeenBy(ctx, account, []string{id})
+		return looked(inSeen, id, fmt.Sprintf("SeenBy %s -> %+v", account[20:], got[id]), func(r *modelRoom) bool {
+			return got[id] == r.seen()[account]
 		}), err
 	})
 }

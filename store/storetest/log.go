@@ -489,7 +489,7 @@ func testBadInput(t *testing.T, h Harness) {
 		"events":   func() error { return second(s.Events(ctx, "odd\x00", 0, store.Page{})) },
 		"rooms of": func() error { return second(s.RoomsOf(ctx, strings.Repeat("a", 300))) },
 		"seen":     func() error { return second(s.Seen(ctx, strings.Repeat("a", 300))) },
-		"seen by":  func() error { return second(s.SeenBy(ctx, r.ID, "")) },
+		"seen by":  func() error { return second(s.SeenBy(ctx, "", []string{r.ID, "", strings.Repeat("a", 300)})) },
 		"seq at":   func() error { return second(s.SeqAt(ctx, "", 1)) },
 	} {
 		if err := read(); err != nil {

@@ -190,7 +190,7 @@ func testUnknownRoom(t *testing.T, h Harness) {
 	if seen, err := s.Seen(ctx, id); err != nil || len(seen) != 0 {
 		t.Errorf("seen: %v, %v", seen, err)
 	}
-	if seen, err := s.SeenBy(ctx, id, Account(0)); err != nil || seen != (store.Seen{}) {
+	if seen, err := s.SeenBy(ctx, Account(0), []string{id}); err != nil || len(seen) != 0 {
 		t.Errorf("seen by: %v, %v", seen, err)
 	}
 	// Looking for a room does not hide that it is made later.
@@ -202,11 +202,11 @@ func testUnknownRoom(t *testing.T, h Harness) {
 
 func mustSeen(t testing.TB, s store.Store, roomID, account string) store.Seen {
 	t.Helper()
-	seen, err := s.SeenBy(t.Context(), roomID, account)
+	seen, err := s.SeenBy(t.Context(), account, []string{roomID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return seen
+	return seen[roomID]
 }
 
 func sameSeen(a, b map[string]store.Seen) bool { return maps.Equal(a, b) }
@@ -262,6 +262,46 @@ func testSeen(t *testing.T, h Harness) {
 	}
 	want[Account(1)] = store.Seen{Activity: done.Events[0].Time, Viewed: 500}
 	check()
+}
+
+// testSeenBy: one account, in as many rooms as are asked for, and no others.
+func testSeenBy(t *testing.T, h Harness) {
+	s := opened(t, h)
+	ctx := bounded(t)
+	want := make(map[string]store.Seen)
+	var ids []string
+	for i := range 6 {
+		r := created(t, s, RoomID(i), Account(0))
+		ids = append(ids, r.ID)
+		if i%3 != 0 {
+			want[r.ID] = store.Seen{Activity: r.Join(t, Account(1)).Time}
+		}
+		r.Post(t, Account(0), "later")
+		if i%3 != 1 {
+			if err := s.RaiseViewed(ctx, Account(1), map[string]int64{r.ID: int64(10 + i)}); err != nil {
+				t.Fatal(err)
+			}
+			want[r.ID] = store.Seen{Activity: want[r.ID].Activity, Viewed: int64(10 + i)}
+		}
+	}
+	unknown := []string{RoomID(7), "", "ODD\x00!!", ids[1], ids[0][:6]}
+	for _, tt := range []struct {
+		account string
+		rooms   []string
+		want    map[string]store.Seen
+	}{
+		{Account(1), ids, want},
+		{Account(1), append(unknown, ids...), want},
+		{Account(1), ids[2:3], map[string]store.Seen{ids[2]: want[ids[2]]}},
+		{Account(1), unknown, map[string]store.Seen{ids[1]: want[ids[1]]}},
+		{Account(1), nil, nil},
+		{Account(2), ids, nil},
+		{Account(1)[:23], ids, nil},
+	} {
+		if got, err := s.SeenBy(ctx, tt.account, tt.rooms); err != nil || !sameSeen(got, tt.want) {
+			t.Errorf("%s in %q: got %v, %v; want %v", tt.account, tt.rooms, got, err, tt.want)
+		}
+	}
 }
 
 func testRaiseViewed(t *testing.T, h Harness) {

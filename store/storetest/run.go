@@ -52,6 +52,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness, except ...string) {
 		{"RoomsAreApart", testRoomsApart},
 		{"UnknownRoom", testUnknownRoom},
 		{"Seen", testSeen},
+		{"SeenBy", testSeenBy},
 		{"RaiseViewed", testRaiseViewed},
 		{"WatchEnds", testWatchEnds},
 		{"ContextEnds", testContextEnds},

@@ -282,8 +282,8 @@ func testReadsIncludeShown(t *testing.T, h Harness) {
 		if seq, err := s.SeqAt(ctx, e.Room, e.Time); err != nil || seq != e.Seq {
 			return fmt.Errorf("S10: %s showed event %d, at its time SeqAt shows %d, %v", by, e.Seq, seq, err)
 		}
-		if seen, err := s.SeenBy(ctx, e.Room, e.Sender); err != nil || seen.Activity < e.Time {
-			return fmt.Errorf("S10: %s showed event %d, its sender is seen at %d, %v", by, e.Seq, seen.Activity, err)
+		if seen, err := s.SeenBy(ctx, e.Sender, []string{e.Room}); err != nil || seen[e.Room].Activity < e.Time {
+			return fmt.Errorf("S10: %s showed event %d, its sender is seen at %d, %v", by, e.Seq, seen[e.Room].Activity, err)
 		}
 		// Nobody leaves in this test but those who wait for their own leave.
 		if e.Action == room.Add && by == "watch" && e.Target >= Account(1000) {
@@ -426,7 +426,7 @@ func calls(s store.Store) map[string]func(context.Context) error {
 		"SeqAt":   func(ctx context.Context) error { return second(s.SeqAt(ctx, RoomID(0), 0)) },
 		"RoomsOf": func(ctx context.Context) error { return second(s.RoomsOf(ctx, Account(0))) },
 		"Seen":    func(ctx context.Context) error { return second(s.Seen(ctx, RoomID(0))) },
-		"SeenBy":  func(ctx context.Context) error { return second(s.SeenBy(ctx, RoomID(0), Account(0))) },
+		"SeenBy":  func(ctx context.Context) error { return second(s.SeenBy(ctx, Account(0), []string{RoomID(0)})) },
 		"RaiseViewed": func(ctx context.Context) error {
 			return s.RaiseViewed(ctx, Account(0), map[string]int64{RoomID(0): 1 << 50})
 		},
