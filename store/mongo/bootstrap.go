@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -44,7 +45,11 @@ type index struct {
 }
 
 func (i index) model() driver.IndexModel {
-	return driver.IndexModel{Keys: i.keys, Options: i.how.SetName(i.name).SetUnique(i.unique)}
+	how := i.how.SetName(i.name)
+	if i.unique {
+		how.SetUnique(true)
+	}
+	return driver.IndexModel{Keys: i.keys, Options: how}
 }
 
 // collections are those that a database has, by name.
@@ -212,11 +217,13 @@ func (s *Store) indexed(ctx context.Context, name string, indexes []index) (bool
 	if err := cursor.All(ctx, &there); err != nil {
 		return false, err
 	}
+	same := func(a, b bson.E) bool { // a number may have come back as one of another type
+		return a.Key == b.Key && fmt.Sprint(a.Value) == fmt.Sprint(b.Value)
+	}
 	for _, want := range indexes {
 		found := false
 		for _, has := range there {
-			// As text, since a number may have come back as one of another type.
-			found = found || has.Name == want.name && has.Unique == want.unique && fmt.Sprint(has.Keys) == fmt.Sprint(want.keys)
+			found = found || has.Name == want.name && has.Unique == want.unique && slices.EqualFunc(has.Keys, want.keys, same)
 		}
 		if !found {
 			return false, nil

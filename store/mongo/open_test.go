@@ -225,6 +225,28 @@ func TestBootstrapMakesWhatWasLost(t *testing.T) {
 	}
 }
 
+// An index that somebody has made by hand is as good: a shell's numbers may be of
+// another type.
+func TestIndexMadeByHandIsOne(t *testing.T) {
+	t.Parallel()
+	s := closing(t, open(t, inTest(t)))
+	if err := s.events.Indexes().DropOne(t.Context(), "byTime"); err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := s.missing(t.Context()); err != nil || len(missing) != 1 {
+		t.Errorf("missing are %v, %v; want one", missing, err)
+	}
+	_, err := s.events.Indexes().CreateOne(t.Context(), driver.IndexModel{
+		Keys: bson.D{{Key: "r", Value: 1.0}, {Key: "t", Value: 1.0}}, Options: options.Index().SetName("byTime"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := s.missing(t.Context()); err != nil || len(missing) != 0 {
+		t.Errorf("missing are %v, %v; want none", missing, err)
+	}
+}
+
 // An index that another server is only making is waited for: until it is there it
 // lets two events into one place.
 func TestBootstrapWaitsForAnIndexThatIsBeingMade(t *testing.T) {
