@@ -24,10 +24,10 @@ type request struct {
 	// left says that the caller no longer waits; then the committer may drop what
 	// it would have to try again.
 	left atomic.Bool
-	// The committer's: attempted is the uuid of the first draft of an attempt of
-	// which it is not known what became of it, attempts how many there were;
-	// blockedSince is when it was first refused without a reason to be seen.
-	attempted    string
+	// The committer's: attempted is the last attempt of which it is not known what
+	// became of it, attempts how many there were; blockedSince is when it was first
+	// refused without a reason to be seen.
+	attempted    []record
 	attempts     int
 	blockedSince time.Time
 	// owned says that it was the committer who took it; guarded by Store.mu.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -150,6 +151,63 @@ func TestLostReply(t *testing.T) {
 			if e := r.Post(t, storetest.Account(0), "next"); e.Seq != uint64(len(log))+1 {
 				t.Errorf("the next one has number %d, want %d", e.Seq, len(log)+1)
 			}
+		})
+	}
+}
+
+// An attempt may be carried out after it was looked for in vain. Then the rules
+// refuse the next one, for what the first has done; yet the caller, who has no uuid
+// to ask again with, is told that it was stored.
+func TestAttemptThatIsCarriedOutLate(t *testing.T) {
+	t.Parallel()
+	opening := room.Create{Name: "n", Creator: storetest.Account(0), CapUUID: storetest.UUID(0, 1), JoinUUID: storetest.UUID(0, 2)}
+	for what, command := range map[string]func(room.State) room.Command{
+		"Create": func(room.State) room.Command { return opening },
+		"Join": func(state room.State) room.Command {
+			return room.Join{UUID: storetest.UUID(0, 3), Account: storetest.Account(1), Name: "b", Password: state.Password}
+		},
+		"Leave": func(room.State) room.Command {
+			return room.Leave{UUID: storetest.UUID(0, 3), Account: storetest.Account(0)}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := closing(t, open(t, inTest(t)))
+			ctx := bounded(t)
+			r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
+			if what != "Create" {
+				r.Do(t, opening)
+			}
+			state, err := s.State(ctx, r.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := command(state)
+			op := store.Op{Decide: func(state room.State) ([]room.Draft, error) { return room.Decide(state, c) }}
+			q := &request{op: op, number: s.requests.Add(1), answered: make(chan struct{})}
+			drafts, err := op.Decide(state)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := &staged{request: q}
+			g.records, _ = s.place(q, &tracked{id: r.ID}, state, s.clock.now(), drafts)
+			g.attempt()
+			w := watch(ctx, t, s, r.ID)
+			if _, err := s.events.InsertMany(ctx, (&turn{staged: []*staged{g}}).documents()); err != nil {
+				t.Fatal(err)
+			}
+			w.until(ctx, t, len(drafts))
+			now, err := s.State(ctx, r.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := op.Decide(now); err == nil {
+				t.Fatal("the rules do not refuse it a second time")
+			}
+			done, err := s.append(ctx, r.ID, q)
+			if err != nil || !slices.EqualFunc(done.Events, eventsOf(g.records), storetest.Equal) {
+				t.Errorf("got %+v, %v; want what was stored", done, err)
+			}
+			storetest.CheckRoom(ctx, t, s, r.ID)
 		})
 	}
 }
@@ -344,6 +402,41 @@ func TestCloseAnswersAll(t *testing.T) {
 	}
 	if n != int(stored.Load()) || n+int(refused.Load()) != 100 {
 		t.Errorf("%d messages are there; %d were acknowledged, %d refused", n, stored.Load(), refused.Load())
+	}
+}
+
+// While the store is closed a room does not yield to its rivals any more; but one
+// that the database refuses for no reason to be seen still waits before it is tried
+// again, as long as that may go on.
+func TestClosingStillWaitsForWhatIsBlocked(t *testing.T) {
+	t.Parallel()
+	for what, refused := range map[string]bool{"yields": false, "blocked": true} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := offline()
+				r := track(s, logOf("room000", 2, 1), 2)
+				q := &request{}
+				r.queue = []*request{q}
+				if refused {
+					s.blocked(r, q)
+				} else {
+					r.notBefore = time.Now().Add(maxYield)
+				}
+				s.schedule(r)
+				close(s.closing)
+				want := max(0, time.Until(r.notBefore))
+				if !refused {
+					want = 0
+				}
+				began := time.Now()
+				if turns := s.nextTurns(); len(turns) != 1 || turns[0].room != r {
+					t.Errorf("picked %+v, want the room", turns)
+				}
+				if waited := time.Since(began); waited != want {
+					t.Errorf("waited for %v, want %v", waited, want)
+				}
+			})
+		})
 	}
 }
 

@@ -84,6 +84,7 @@ func (s *Store) wakeCommitter() {
 func (s *Store) nextTurns() []*turn {
 	// Those whom the last round answered are about to send their next: let them.
 	runtime.Gosched()
+	closing := s.closing
 	for {
 		turns, wait, over := s.pick()
 		if over || turns != nil {
@@ -93,7 +94,8 @@ func (s *Store) nextTurns() []*turn {
 		select {
 		case <-s.wake:
 		case <-timer.C:
-		case <-s.closing: // then nothing yields any more
+		case <-closing: // then nothing yields any more
+			closing = nil
 		}
 		timer.Stop()
 	}
@@ -111,7 +113,7 @@ func (s *Store) pick() (turns []*turn, wait time.Duration, over bool) {
 	wait = time.Hour
 	var rooms, rest []*tracked
 	for _, r := range s.ready {
-		if until := r.notBefore.Sub(now); until > 0 && !closing {
+		if until := r.notBefore.Sub(now); until > 0 && (!closing || r.refused()) {
 			wait = min(wait, until)
 			rest = append(rest, r)
 		} else {
@@ -138,6 +140,13 @@ func (s *Store) pick() (turns []*turn, wait time.Duration, over bool) {
 		turns = append(turns, &turn{room: r, state: r.state})
 	}
 	return turns, 0, false
+}
+
+// refused reports whether the room's first request was refused without a reason to
+// be seen (blocked); mu is held. Then the room waits also while the store is closed:
+// that is no courtesy to others.
+func (r *tracked) refused() bool {
+	return len(r.queue) > 0 && !r.queue[0].blockedSince.IsZero()
 }
 
 // maxBatchBytes ends a batch early, so that large messages make neither huge
@@ -242,7 +251,7 @@ func (s *Store) stage(t *turn, limit int, bytes *int) {
 			return // a repetition, as will turn out in a later round
 		}
 		drafts, err := s.decide(q, state)
-		if len(drafts) > 0 && q.attempted != "" && drafts[0].UUID != q.attempted {
+		if len(drafts) > 0 && len(q.attempted) > 0 && drafts[0].UUID != q.attempted[0].UUID {
 			// That attempt may yet turn out to have succeeded: it would be stored
 			// under both uuids.
 			drafts, err = nil, errMaybe

@@ -16,6 +16,7 @@ import (
 const (
 	codeUnauthorized         = 13
 	codeAuthenticationFailed = 18
+	codeNamespaceNotFound    = 26
 	codeNamespaceExists      = 48
 	codeIndexOptions         = 85
 	codeIndexKeySpecs        = 86

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/event"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
@@ -78,7 +79,8 @@ func connect(cfg Config) (*Store, error) {
 
 	data := s.clientOptions().SetAppName(appName).
 		SetMaxPoolSize(64).SetMinPoolSize(4).SetMaxConnecting(4).
-		SetServerSelectionTimeout(selectTimeout).SetMaxConnIdleTime(10 * time.Minute)
+		SetServerSelectionTimeout(selectTimeout).SetMaxConnIdleTime(10 * time.Minute).
+		SetServerMonitor(s.watchMembers())
 	// A change stream does not survive a timeout, so it has a client without any.
 	streams := s.clientOptions().SetAppName(streamAppName).
 		SetMaxPoolSize(4).SetMinPoolSize(1).SetMaxConnecting(2).
@@ -121,7 +123,7 @@ func (s *Store) clientOptions() *options.ClientOptions {
 // begin checks the database, makes what is missing, and starts the goroutines.
 func (s *Store) begin(ctx context.Context) error {
 	first, err := s.prepare(ctx)
-	for began := time.Now(); electing(err) && time.Since(began) < electionPatience; first, err = s.prepare(ctx) {
+	for began := time.Now(); s.leaderless(err) && time.Since(began) < electionPatience; first, err = s.prepare(ctx) {
 		s.log.Warn("the replica set is about to elect a primary; it is tried again", "error", s.secrets.told(err))
 		select {
 		case <-ctx.Done():
@@ -144,9 +146,33 @@ func (s *Store) begin(ctx context.Context) error {
 	return nil
 }
 
-// electionPatience is for how long a store that is opened waits for a primary
-// that is being elected: longer than MongoDB's election timeout by default.
+// electionPatience is for how long a store that is opened waits for a primary, if
+// there are members that could elect one: longer than MongoDB's election timeout by
+// default.
 const electionPatience = 20 * time.Second
+
+// leaderless reports whether err came of there being no primary: the one there was
+// has just ceased to be it, or none is found. What the driver says of the latter is
+// what it says of an address where nobody is.
+func (s *Store) leaderless(err error) bool {
+	return electing(err) || s.noPrimary.Load() && (driver.IsTimeout(err) || driver.IsNetworkError(err))
+}
+
+// watchMembers keeps noPrimary.
+func (s *Store) watchMembers() *event.ServerMonitor {
+	return &event.ServerMonitor{TopologyDescriptionChanged: func(e *event.TopologyDescriptionChangedEvent) {
+		members, primary := false, false
+		for _, server := range e.NewDescription.Servers {
+			switch server.Kind { // as the driver's specification names them
+			case "RSPrimary":
+				primary = true
+			case "RSSecondary", "RSArbiter", "RSOther":
+				members = true
+			}
+		}
+		s.noPrimary.Store(members && !primary)
+	}}
+}
 
 // prepare checks the database, makes what is missing, and opens the first change
 // stream.
@@ -173,7 +199,7 @@ func (s *Store) prepare(ctx context.Context) (*stream, error) {
 		return nil, err
 	}
 	first, err := s.feed.begin(s.life)
-	if err != nil && !electing(err) {
+	if err != nil && !s.leaderless(err) {
 		err = fmt.Errorf("no change stream can be opened: %w", s.advice(err))
 	}
 	return first, err

@@ -3,14 +3,17 @@ package mongo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -140,7 +143,13 @@ func TestBootstrapIsIdempotent(t *testing.T) {
 	if version, err := s.schema(ctx); err != nil || version != schemaVersion {
 		t.Errorf("schema is %d, %v", version, err)
 	}
-	cursor, err := db.Collection(eventsName).Indexes().List(ctx)
+	hasAll(t, db)
+}
+
+// hasAll wants the collection of events to have its validator and its indexes.
+func hasAll(t *testing.T, db *driver.Database) {
+	t.Helper()
+	cursor, err := db.Collection(eventsName).Indexes().List(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +157,7 @@ func TestBootstrapIsIdempotent(t *testing.T) {
 		Name   string `bson:"name"`
 		Unique bool   `bson:"unique"`
 	}
-	if err := cursor.All(ctx, &indexes); err != nil {
+	if err := cursor.All(t.Context(), &indexes); err != nil {
 		t.Fatal(err)
 	}
 	got := make(map[string]bool)
@@ -158,6 +167,158 @@ func TestBootstrapIsIdempotent(t *testing.T) {
 	if len(got) != 4 || !got["bySeq"] || got["byTime"] || got["byTarget"] {
 		t.Errorf("indexes of %s: %v", eventsName, got)
 	}
+	if _, err := db.Collection(eventsName).InsertOne(t.Context(), bson.D{{Key: "r", Value: "room"}}); code(err) != codeValidation {
+		t.Errorf("what is no event: got %v, want a refusal", err)
+	}
+}
+
+// What was lost since it was made is made again, whatever meta says: as when the
+// collection of events was dropped, and an insert has made it again.
+func TestBootstrapMakesWhatWasLost(t *testing.T) {
+	t.Parallel()
+	events := func(db *driver.Database) *driver.Collection { return db.Collection(eventsName) }
+	for what, lose := range map[string]func(*testing.T, *driver.Database) error{
+		"unique index": func(t *testing.T, db *driver.Database) error {
+			return events(db).Indexes().DropOne(t.Context(), "bySeq")
+		},
+		"all indexes": func(t *testing.T, db *driver.Database) error { return events(db).Indexes().DropAll(t.Context()) },
+		"validator": func(t *testing.T, db *driver.Database) error {
+			return db.RunCommand(t.Context(), bson.D{{Key: "collMod", Value: eventsName}, {Key: "validator", Value: bson.D{}}}).Err()
+		},
+		"everything but documents": func(t *testing.T, db *driver.Database) error {
+			if err := events(db).Drop(t.Context()); err != nil {
+				return err
+			}
+			_, err := events(db).InsertOne(t.Context(), eventDocument{ID: "room/uuid", Room: "room", Seq: 1, Time: 1, Sender: "u"})
+			return err
+		},
+		"collection that needs nothing": func(t *testing.T, db *driver.Database) error { return db.Collection(membersName).Drop(t.Context()) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			cfg := inTest(t)
+			if err := open(t, cfg).Close(); err != nil {
+				t.Fatal(err)
+			}
+			db := database(t, cfg)
+			if err := lose(t, db); err != nil {
+				t.Fatal(err)
+			}
+			var opening sync.WaitGroup
+			for range 3 {
+				opening.Go(func() {
+					s, err := Open(t.Context(), cfg)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if err := s.Close(); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			opening.Wait()
+			hasAll(t, db)
+			if missing, err := closing(t, open(t, cfg)).missing(t.Context()); err != nil || len(missing) > 0 {
+				t.Errorf("still missing: %v, %v", missing, err)
+			}
+		})
+	}
+}
+
+// An index that somebody has made by hand is as good: a shell's numbers may be of
+// another type.
+func TestIndexMadeByHandIsOne(t *testing.T) {
+	t.Parallel()
+	s := closing(t, open(t, inTest(t)))
+	if err := s.events.Indexes().DropOne(t.Context(), "byTime"); err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := s.missing(t.Context()); err != nil || len(missing) != 1 {
+		t.Errorf("missing are %v, %v; want one", missing, err)
+	}
+	_, err := s.events.Indexes().CreateOne(t.Context(), driver.IndexModel{
+		Keys: bson.D{{Key: "r", Value: 1.0}, {Key: "t", Value: 1.0}}, Options: options.Index().SetName("byTime"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if missing, err := s.missing(t.Context()); err != nil || len(missing) != 0 {
+		t.Errorf("missing are %v, %v; want none", missing, err)
+	}
+}
+
+// An index that another server is only making is waited for: until it is there it
+// lets two events into one place.
+func TestBootstrapWaitsForAnIndexThatIsBeingMade(t *testing.T) {
+	t.Parallel()
+	set := own(t, mongotest.Options{})
+	cfg := Config{URI: set.URI(), Database: mongotest.Database(), Logger: quiet}
+	s := closing(t, open(t, cfg))
+	ctx := bounded(t)
+	r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
+	r.Create(t, storetest.Account(0))
+	if err := s.events.Indexes().DropOne(ctx, "bySeq"); err != nil {
+		t.Fatal(err)
+	}
+	admin := database(t, cfg).Client().Database("admin")
+	failpoint := func(mode string) {
+		t.Helper()
+		err := admin.RunCommand(ctx, bson.D{{Key: "configureFailPoint", Value: "hangAfterStartingIndexBuild"}, {Key: "mode", Value: mode}}).Err()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	failpoint("alwaysOn")
+	var opening sync.WaitGroup
+	defer opening.Wait()
+	defer failpoint("off")
+	opens := func() <-chan struct{} {
+		ended := make(chan struct{})
+		opening.Go(func() {
+			defer close(ended)
+			s, err := Open(ctx, cfg)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return ended
+	}
+	opens()
+	for named := false; !named; { // it is being made, and listed with those that are there
+		specifications, err := s.events.Indexes().ListSpecifications(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		named = slices.ContainsFunc(specifications, func(i driver.IndexSpecification) bool { return i.Name == "bySeq" })
+	}
+	ended := opens()
+	for waiting := []bson.M(nil); len(waiting) < 2; {
+		select {
+		case <-ended:
+			t.Fatal("a store is open, and has not waited for the index")
+		default:
+		}
+		found, err := admin.Aggregate(ctx, driver.Pipeline{
+			{{Key: "$currentOp", Value: bson.D{}}},
+			// The database's own thread, which makes the index, has no connection.
+			{{Key: "$match", Value: bson.D{
+				{Key: "command.createIndexes", Value: eventsName}, {Key: "connectionId", Value: bson.D{{Key: "$exists", Value: true}}},
+			}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := found.All(ctx, &waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failpoint("off")
+	opening.Wait()
+	hasAll(t, s.database)
 }
 
 func TestBootstrapRefuses(t *testing.T) {
@@ -179,6 +340,49 @@ func TestBootstrapRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		refuses(t, cfg, "index bySeq", "collection events", "drop it")
+	})
+	t.Run("index that has become another", func(t *testing.T) {
+		cfg := inTest(t)
+		if err := open(t, cfg).Close(); err != nil {
+			t.Fatal(err)
+		}
+		indexes := database(t, cfg).Collection(eventsName).Indexes()
+		if err := indexes.DropOne(t.Context(), "bySeq"); err != nil {
+			t.Fatal(err)
+		}
+		_, err := indexes.CreateOne(t.Context(), driver.IndexModel{
+			Keys: bson.D{{Key: "r", Value: 1}, {Key: "s", Value: 1}}, Options: options.Index().SetName("bySeq"),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		refuses(t, cfg, "index bySeq", "collection events", "drop it")
+	})
+	t.Run("log that was dropped", func(t *testing.T) {
+		cfg := inTest(t)
+		if err := open(t, cfg).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := database(t, cfg).Collection(eventsName).Drop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		refuses(t, cfg, "collection events was dropped", "restore it")
+	})
+	t.Run("two events in one place", func(t *testing.T) {
+		cfg := inTest(t)
+		if err := open(t, cfg).Close(); err != nil {
+			t.Fatal(err)
+		}
+		events := database(t, cfg).Collection(eventsName)
+		if err := events.Indexes().DropOne(t.Context(), "bySeq"); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"room/a", "room/b"} {
+			if _, err := events.InsertOne(t.Context(), eventDocument{ID: id, Room: "room", Seq: 1, Time: 1, Sender: "u"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		refuses(t, cfg, "unique index bySeq of collection events is missing", "not unique", "restore the collection")
 	})
 	t.Run("data of another program", func(t *testing.T) {
 		cfg := inTest(t)
@@ -259,8 +463,23 @@ func TestCredentials(t *testing.T) {
 	}
 	r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
 	r.Create(t, storetest.Account(0))
-	// Once all is there, reading and writing are enough.
-	cfg.URI = strings.Replace(cfg.URI, "owner:", "writer:", 1)
+	// Once all is there, reading and writing are enough; no index need be made.
+	err = admin.RunCommand(t.Context(), bson.D{
+		{Key: "createRole", Value: "makesNothing"}, {Key: "roles", Value: bson.A{role("read")}},
+		{Key: "privileges", Value: bson.A{bson.D{
+			{Key: "resource", Value: bson.D{{Key: "db", Value: "chat"}, {Key: "collection", Value: ""}}},
+			{Key: "actions", Value: bson.A{"insert", "update", "remove"}},
+		}}},
+	}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.URI = strings.Replace(cfg.URI, "owner:", "modest:", 1)
+	user("modest", bson.D{{Key: "role", Value: "makesNothing"}, {Key: "db", Value: "admin"}})
+	if err := open(t, cfg).Close(); err != nil {
+		t.Error(err)
+	}
+	cfg.URI = strings.Replace(cfg.URI, "modest:", "writer:", 1)
 	if err := open(t, cfg).Close(); err != nil {
 		t.Error(err)
 	}
@@ -353,5 +572,55 @@ func TestOpensWhenThePrimaryIsElected(t *testing.T) {
 	closing(t, open(t, cfg))
 	if !strings.Contains(log.String(), "about to elect a primary") {
 		t.Errorf("it has not met an election:\n%s", log.String())
+	}
+}
+
+// So does one that finds no primary, but members that could elect one.
+func TestOpensWhenThereIsAPrimary(t *testing.T) {
+	t.Parallel()
+	set := own(t, mongotest.Options{})
+	ctx := bounded(t)
+	member := database(t, Config{URI: set.Direct(0), Database: "admin"})
+	if err := member.RunCommand(ctx, bson.D{{Key: "replSetStepDown", Value: 60}, {Key: "force", Value: true}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	var log lockedBuffer
+	opened := make(chan struct{})
+	var opening sync.WaitGroup
+	opening.Go(func() {
+		defer close(opened)
+		s, err := Open(ctx, Config{URI: set.URI(), Logger: slog.New(slog.NewTextHandler(&log, nil)), Timeout: 500 * time.Millisecond})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	defer opening.Wait()
+	for !strings.Contains(log.String(), "about to elect a primary") {
+		select {
+		case <-opened:
+			t.Fatalf("it has not waited for a primary:\n%s", log.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if err := member.RunCommand(ctx, bson.D{{Key: "replSetFreeze", Value: 0}}).Err(); err != nil { // then it stands for election
+		t.Fatal(err)
+	}
+}
+
+// That there is no primary for good is told as such.
+func TestNoPrimaryIsTold(t *testing.T) {
+	s := offline()
+	if err := s.advice(context.DeadlineExceeded); !strings.Contains(err.Error(), "cannot be reached") {
+		t.Errorf("got %v", err)
+	}
+	s.watchMembers().TopologyDescriptionChanged(&event.TopologyDescriptionChangedEvent{
+		NewDescription: event.TopologyDescription{Servers: []event.ServerDescription{{Kind: "Unknown"}, {Kind: "RSSecondary"}}},
+	})
+	if err := s.advice(context.DeadlineExceeded); !strings.Contains(err.Error(), "has no primary") || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -21,7 +21,8 @@ const attempts = 2
 // it learns of the events that were first, of those of its own that were stored
 // unheard, and of those that are there from before. What is told to a request
 // with nothing to store is looked up too: it may be a repetition of one that had,
-// or rest on a state that others have changed.
+// rest on a state that others have changed, or have nothing left to store since an
+// attempt of its own was carried out late.
 func (s *Store) settle(turns []*turn) {
 	found, err := s.look(turns)
 	for _, t := range turns {
@@ -44,8 +45,13 @@ func (s *Store) look(turns []*turn) (map[string][]record, error) {
 				ids = append(ids, g.records[i].documentID())
 			}
 		}
-		if t.refused != nil && t.refused.op.UUID != "" {
-			ids = append(ids, eventID(t.room.id, t.refused.op.UUID))
+		if q := t.refused; q != nil {
+			if q.op.UUID != "" {
+				ids = append(ids, eventID(t.room.id, q.op.UUID))
+			}
+			for i := range q.attempted {
+				ids = append(ids, q.attempted[i].documentID())
+			}
 		}
 		which = append(which, bson.D{{Key: "r", Value: t.room.id}, {Key: "s", Value: bson.D{{Key: "$gt", Value: int64(t.state.Seq)}}}})
 		if len(ids) > 0 {
@@ -140,7 +146,7 @@ func (s *Store) blocked(r *tracked, q *request) bool {
 // attempt counts an attempt that ended in not knowing, and reports whether it was
 // the last.
 func (g *staged) attempt() bool {
-	g.attempted = g.records[0].UUID
+	g.attempted = g.records
 	g.attempts++
 	return g.attempts >= attempts
 }

@@ -185,7 +185,7 @@ func memberFields(m *room.Member) bson.D {
 }
 
 // ifNewer sets fields of what is as of seq, unless what is there is as new. Then
-// the insert that it would be is refused, being of the same _id.
+// the insert that it would be is refused, being of the same _id; bulk sees to it.
 func ifNewer(id string, seq int64, fields bson.D) driver.WriteModel {
 	return driver.NewUpdateOneModel().SetUpsert(true).
 		SetFilter(bson.D{{Key: "_id", Value: id}, {Key: "s", Value: bson.D{{Key: "$lt", Value: seq}}}}).
@@ -205,9 +205,10 @@ func raise(id string, to store.Seen) driver.WriteModel {
 		SetFilter(bson.D{{Key: "_id", Value: id}}).SetUpdate(bson.D{{Key: "$max", Value: fields}})
 }
 
-// bulk makes updates that are made by ifNewer or raise. What ifNewer found to be
-// there already is as good as written; a raise that met another's insert has to
-// be repeated.
+// bulk makes updates that are made by ifNewer or raise. One that was to insert and
+// found that another had just done so is made once more, to what is there now. That
+// may well be older: two who write the same for the first time both insert, and
+// which of them is refused is a matter of chance.
 func (s *Store) bulk(ctx context.Context, in *driver.Collection, updates []driver.WriteModel) error {
 	for len(updates) > 0 {
 		err := s.causally(ctx, func(ctx context.Context) error {
@@ -223,9 +224,7 @@ func (s *Store) bulk(ctx context.Context, in *driver.Collection, updates []drive
 			if w.Code != codeDuplicateKey {
 				return err
 			}
-			if in == s.seen {
-				rest = append(rest, updates[w.Index])
-			}
+			rest = append(rest, updates[w.Index].(*driver.UpdateOneModel).SetUpsert(false))
 		}
 		updates = rest
 	}

@@ -3,12 +3,15 @@ package mongo
 import (
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	driver "go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/store"
+	"github.com/chatstream/chatstream/store/mongo/mongotest"
 	"github.com/chatstream/chatstream/store/storetest"
 )
 
@@ -108,6 +111,72 @@ func TestSnapshotsSayWhatTheLogSays(t *testing.T) {
 	check("members ahead", done)
 	write(len(log), 0)
 	check("the last", uint64(len(log)))
+}
+
+// Two servers write a room's snapshot at once, and both find that a member is not
+// in it yet. The one that has an older state inserts first; the other's is the one
+// that counts.
+func TestOlderSnapshotWinsNoRace(t *testing.T) {
+	t.Parallel()
+	set := own(t, mongotest.Options{})
+	s := closing(t, open(t, Config{URI: set.URI(), Logger: quiet, foldAfter: 1 << 40}))
+	ctx := bounded(t)
+	id, banned := storetest.RoomID(0), storetest.Account(1)
+	r := &storetest.Room{Store: s, ID: id}
+	r.Create(t, storetest.Account(0))
+	r.Join(t, banned)
+	r.Do(t, room.Expel{UUID: r.UUID(), Caller: storetest.Account(0), Target: banned, Ban: true})
+	log, err := s.Events(ctx, id, 0, store.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, changed, active := upTo(log, 2, 0)
+	if err := s.writeSnapshot(ctx, first, changed, active); err != nil {
+		t.Fatal(err)
+	}
+	older, _, _ := upTo(log, len(log)-1, 2)
+	newer, changed, active := upTo(log, len(log), 2)
+
+	admin := database(t, Config{URI: set.URI(), Database: "admin"})
+	const hang = "hangBeforeUpsertPerformsInsert"
+	failpoint := func(mode string) {
+		t.Helper()
+		if err := admin.RunCommand(ctx, bson.D{{Key: "configureFailPoint", Value: hang}, {Key: "mode", Value: mode}}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failpoint("alwaysOn")
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		if err := s.writeSnapshot(ctx, newer, changed, active); err != nil {
+			t.Error(err)
+		}
+	})
+	for hung := []bson.M(nil); len(hung) == 0; { // it has found nothing, and is about to insert
+		found, err := admin.Aggregate(ctx, driver.Pipeline{
+			{{Key: "$currentOp", Value: bson.D{}}}, {{Key: "$match", Value: bson.D{{Key: "failpointMsg", Value: hang}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := found.All(ctx, &hung); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, _ := older.Member(banned)
+	d := append(memberFields(&m), bson.E{Key: "_id", Value: in(id, banned)}, bson.E{Key: "s", Value: int64(older.Seq)})
+	if _, err := s.members.InsertOne(ctx, d); err != nil {
+		t.Fatal(err)
+	}
+	failpoint("off")
+	writing.Wait()
+	read, err := s.readRoom(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := storetest.SameState(read.state, newer); diff != "" || read.snapshot != newer.Seq {
+		t.Errorf("the snapshot is of event %d, want %d; who was banned is present: %v: %s", read.snapshot, newer.Seq, read.state.Present(banned), diff)
+	}
 }
 
 // By itself a snapshot is written every so many events, and read again by who

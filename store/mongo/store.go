@@ -39,6 +39,8 @@ type Store struct {
 	// watched is the database, for the change stream.
 	watched *driver.Database
 	servers servers
+	// noPrimary: members of a replica set are seen, and no primary among them.
+	noPrimary atomic.Bool
 
 	// mu guards the rooms, and that what is folded into one is shown in the same
 	// order. The ring's mutex is taken within it, and no other.
