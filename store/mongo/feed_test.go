@@ -547,8 +547,9 @@ func TestSlowLink(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
 	defer cancel()
 	w := watch(ctx, t, s)
-	log := logOf(storetest.RoomID(0), 1800, 1)
-	store := func(from, to int) {
+	const all = 3600
+	log := logOf(storetest.RoomID(0), all, 1)
+	put := func(from, to int) {
 		t.Helper()
 		var documents []any
 		for _, e := range log[from:to] {
@@ -564,14 +565,14 @@ func TestSlowLink(t *testing.T) {
 			link.perSecond.Store(500_000)
 		}
 	}
-	store(0, 900)
+	put(0, 900)
 	w.until(ctx, t, 900)
 	if n := strings.Count(notes.String(), errSilent.Error()); n == 0 || n > 10 {
 		t.Errorf("the stream was opened again %d times; want some, until it has found its pace:\n%s", n, notes.String())
 	}
 	link.perSecond.Store(0)
-	store(900, 1800)
-	w.until(ctx, t, 1800)
+	put(900, all)
+	w.until(ctx, t, all)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

@@ -251,6 +251,7 @@ func TestTellingOfAServerHeedsTheContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	late := time.AfterFunc(soon, done)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, tell := range map[string]func() error{
@@ -260,6 +261,9 @@ func TestTellingOfAServerHeedsTheContext(t *testing.T) {
 		if err := tell(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+	if !late.Stop() {
+		t.Fatal("they have waited for their turn")
 	}
 	done()
 	if err := s.Withdraw(bounded(t)); err != nil {
@@ -278,6 +282,10 @@ func TestWithdrawnLeaseIsNotRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := database(t, cfg).Client().Database("admin")
+	done, err := s.servers.turn(ctx) // so that none that is under way is taken for the one that is held up
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := admin.RunCommand(ctx, bson.D{
 		{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: "alwaysOn"},
 		{Key: "data", Value: bson.D{
@@ -286,6 +294,7 @@ func TestWithdrawnLeaseIsNotRenewed(t *testing.T) {
 	}).Err(); err != nil {
 		t.Fatal(err)
 	}
+	done()
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		if err := s.renewLease(ctx); err != nil {
