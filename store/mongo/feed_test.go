@@ -436,7 +436,7 @@ func TestStreamBringsWhatNoStoreHasWritten(t *testing.T) {
 	t.Parallel()
 	var log lockedBuffer
 	cfg := inTest(t)
-	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	cfg.Logger, cfg.silence = slog.New(slog.NewTextHandler(&log, nil)), time.Minute
 	s := closing(t, open(t, cfg))
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
@@ -540,7 +540,7 @@ func TestSlowLink(t *testing.T) {
 	var notes lockedBuffer
 	link := &slowLink{}
 	cfg := inTest(t)
-	cfg.Dialer, cfg.silence, cfg.Logger = link, 1100*time.Millisecond, slog.New(slog.NewTextHandler(&notes, nil))
+	cfg.Dialer, cfg.silence, cfg.Logger = link, 1500*time.Millisecond, slog.New(slog.NewTextHandler(&notes, nil))
 	s := open(t, cfg)
 	defer s.Close()
 	db := database(t, cfg) // by a connection that is not slow
@@ -562,7 +562,7 @@ func TestSlowLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		if from == 0 {
-			link.perSecond.Store(500_000)
+			link.perSecond.Store(400_000)
 		}
 	}
 	put(0, 900)
