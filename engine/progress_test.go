@@ -205,7 +205,7 @@ func TestClientsAreSentAway(t *testing.T) {
 	})
 }
 
-// Those whose turn has not come when the store is heard of again stay.
+// Those whose turn has not come when the context ends stay.
 func TestSendingAwayStops(t *testing.T) {
 	inBubble(t, Config{}, func(r *rig) {
 		for who := range 20 {

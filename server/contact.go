@@ -20,27 +20,33 @@ type contact struct {
 	cut      atomic.Bool
 	// ready is told again and again whether the server is to be used.
 	ready func(bool)
-	// sendAway ends the streams that there are. It gives up when ctx ends.
+	// sendAway ends the streams that there are. It gives up when ctx ends, which is
+	// that of keep: once begun it goes on although the store is heard of again.
 	sendAway func(ctx context.Context)
 }
 
-// contactEvery is how often it is looked whether the server is cut off.
-const contactEvery = time.Second
+// contactEvery is how long after each look it is looked again whether the server is
+// cut off. A process that was paused has heard nothing either, but hears of the
+// store before the second look.
+const contactEvery = 2 * time.Second
 
-// keep looks after it until ctx ends. Without another server that is known to be
-// alive the streams stay: their clients have nowhere to go, and the store may be
-// down for all.
+// keep looks after it until ctx ends. It takes two looks in a row to be cut off.
+// Where no other server was alive when the store could last be asked, the streams
+// stay: their clients have nowhere to go. Where one was, they are sent away, also if
+// the store is down for all: who is cut off cannot tell.
 func (c *contact) keep(ctx context.Context) {
-	tick := time.NewTicker(contactEvery)
-	defer tick.Stop()
+	before := false // whether the store was silent at the look before
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(contactEvery):
 		}
 		silent := time.Since(c.store.Heard())
-		if cut := silent >= c.patience; c.cut.Swap(cut) != cut {
+		late := silent >= c.patience
+		cut := late && before
+		before = late
+		if c.cut.Swap(cut) != cut {
 			if cut {
 				c.log.Error("cut off from the store: not ready, and clients are sent to other servers if there are any",
 					"silent for", silent, "servers", len(c.store.Servers()))

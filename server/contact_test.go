@@ -84,23 +84,26 @@ func TestContact(t *testing.T) {
 			}
 		}
 
-		pass(14*time.Second + 1)
+		pass(contactEvery + 1)
 		want(true, false)
 		st.hears()
-		pass(14 * time.Second)
+		pass(c.patience + contactEvery - 2)
 		want(true, false)
-		pass(2 * time.Second)
+		st.hears() // as after a pause
+		pass(c.patience + contactEvery - 2)
+		want(true, false) // it was late twice, but not in a row
+		pass(contactEvery)
 		want(false, true)
-		pass(time.Second)
+		pass(contactEvery)
 		want(false, true) // those who came meanwhile
 		st.knows()
-		pass(time.Second)
+		pass(contactEvery)
 		want(false, false) // there is nowhere to go
 		st.knows("c.example:443")
-		pass(time.Second)
+		pass(contactEvery)
 		want(false, true)
 		st.hears()
-		pass(time.Second)
+		pass(contactEvery)
 		want(true, false)
 	})
 }

@@ -201,19 +201,24 @@ type Shared interface {
 	// After an error it may be made all the same.
 	Claim(ctx context.Context, account, installation string) (Claim, error)
 	// Claims returns the newest claim of each account that has one, every claim
-	// included that was acknowledged before the call, by whichever server.
+	// included that was acknowledged before the call by this store, or that its Watch
+	// has shown; and by whichever other, unless a database is asked that has been
+	// deposed and does not know it yet. Watch shows those later.
 	Claims(ctx context.Context, accounts []string) ([]Claim, error)
-	// RecentAccount is Account, but of changes by way of another server it may know
-	// only once Watch has shown them. So it need not ask the database each time.
+	// RecentAccount is Account, without its credential, but of changes by way of
+	// another server it may know only once Watch has shown them. So it need not ask
+	// the database each time.
 	RecentAccount(ctx context.Context, id string) (Account, error)
 	// Heard is when the store last heard what there is to be shown, or that there is
 	// nothing. What was stored by way of other servers since then is not known here.
 	Heard() time.Time
 	// Servers are the addresses that other servers on the store are announced
-	// with, as far as they are alive. It does not wait.
+	// with, as far as they were alive when the store could last be asked: while it
+	// cannot be they stay, dead or not. It does not wait.
 	Servers() []string
 	// Announce makes this server's address known to the others, until Withdraw,
-	// Close, or until it is dead for a while. It may be called once.
+	// Close, or until it is dead, or has heard nothing, for a while. It may be called
+	// once.
 	Announce(ctx context.Context, address string) error
 	// Withdraw makes that this server is named to nobody any more.
 	Withdraw(ctx context.Context) error

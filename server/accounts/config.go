@@ -29,8 +29,8 @@ type Config struct {
 	// with each account, so a change leaves the older ones as they are.
 	Argon2 Argon2
 	// Recent, if not nil, finds an account by id without asking the database each
-	// time, and may not know yet what was changed by way of another server. It is
-	// enough to let a login pass, never to refuse one.
+	// time, without its credential, and may not know yet what was changed by way of
+	// another server. It is enough to let a login pass, never to refuse one.
 	Recent func(ctx context.Context, id string) (store.Account, error)
 	// Now is the clock that tokens expire by: time.Now.
 	Now func() time.Time

@@ -74,10 +74,15 @@ func (s *Store) RecentAccount(ctx context.Context, id string) (store.Account, er
 	if err := s.usable(ctx); err != nil {
 		return store.Account{}, fmt.Errorf("store: account %s: %w", id, err)
 	}
-	if d, held := s.recent.get(id); held {
-		return d.account(), nil
+	d, held := s.recent.get(id)
+	if !held {
+		var err error
+		if d, err = s.findAccount(ctx, "_id", id); err != nil {
+			return store.Account{}, fmt.Errorf("store: account %s: %w", id, err)
+		}
 	}
-	return s.Account(ctx, id)
+	d.Credential = nil
+	return d.account(), nil
 }
 
 // AccountByName implements store.Accounts. The name is not in its errors.

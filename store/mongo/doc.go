@@ -51,6 +51,8 @@
 // refuses that, a stream is begun at the present, and a new epoch of the ring: every
 // watcher gets store.ErrHistoryLost and reads the rooms it wants (S9). Reads begin
 // after the moment at which the new stream begins, so nothing is left out between.
+// What no store has written is passed over. How many events come at a time is what the
+// network carries before the stream counts as silent (portion).
 //
 // # What follows from the log is read from it
 //
@@ -66,9 +68,9 @@
 // All reads are of what a majority has, in a session that begins after everything
 // that this process was told or shown (S7, S10), whichever server is the primary.
 //
-// Accounts alone are remembered, by RecentAccount, until the change stream shows
-// that they have changed (recent): otherwise each message would cost a read of its
-// sender.
+// Accounts alone are remembered, by RecentAccount and without their credentials,
+// until the change stream shows that they have changed, and while it is known not to
+// lag (recent): otherwise each message would cost a read of its sender.
 //
 // # Collections
 //

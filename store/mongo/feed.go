@@ -29,8 +29,10 @@ type feed struct {
 	// attempt counts the streams, and the attempts to open one, that have failed one
 	// after the other.
 	attempt int
+	portion portion
 	storm   storm
-	// heard is when a stream has last said something, or was opened.
+	// heard is when a stream has last said something. That it is open is nothing: it
+	// may end before it has brought anything, again and again.
 	heard atomic.Pointer[time.Time]
 }
 
@@ -42,12 +44,21 @@ func (f *feed) hears() {
 	f.heard.Store(&now)
 }
 
+// reached is a moment up to which everything has been shown, now that a batch of n
+// changes was, of which last was the last; it was asked for at asked. If all of them
+// were passed over, last is zero, and the moment is as long ago as can be.
+func (f *feed) reached(n int, last bson.Timestamp, asked time.Time) time.Time {
+	if n == 0 { // there was no more
+		return asked
+	}
+	behind := time.UnixMilli(f.s.clock.now()).Sub(time.Unix(int64(last.T), 0))
+	return time.Now().Add(-max(0, behind))
+}
+
 const (
 	// awaited is how long the database waits for something to show before it says
 	// that there is nothing. Its word is the sign of life that silence looks for.
 	awaited = time.Second
-	// streamBatch is how many events come at a time.
-	streamBatch = 1000
 	// steady is how long a stream has to last for the one after it to be opened at
 	// once.
 	steady = time.Second
@@ -81,19 +92,19 @@ type stream struct {
 
 // open opens a stream behind what was shown last, or at the beginning.
 func (f *feed) open(ctx context.Context) (*stream, error) {
-	how := options.ChangeStream().SetMaxAwaitTime(awaited).SetBatchSize(streamBatch)
+	// With the answer comes one event at most: however slow the network is, it opens.
+	how := options.ChangeStream().SetMaxAwaitTime(awaited).SetBatchSize(1)
 	if f.token != nil {
 		how.SetResumeAfter(f.token)
 	} else {
 		how.SetStartAtOperationTime(&f.start)
 	}
-	c := &stream{opened: time.Now()}
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	session, err := f.s.streams.StartSession()
 	if err != nil {
 		return nil, err
 	}
-	c.session = session
+	c := &stream{session: session, opened: time.Now()}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
 	f.storm.watch(c)
 	late := time.AfterFunc(opening, func() { c.cancel(errLate) })
 	c.ChangeStream, err = f.s.watched.Watch(driver.NewSessionContext(c.ctx, session), driver.Pipeline{
@@ -109,7 +120,7 @@ func (f *feed) open(ctx context.Context) (*stream, error) {
 		c.close()
 		return nil, err
 	}
-	f.hears()
+	f.heard.CompareAndSwap(nil, &c.opened) // a store begins in touch
 	return c, nil
 }
 
@@ -146,6 +157,9 @@ func (f *feed) run(ctx context.Context, c *stream) {
 			f.s.fail(err)
 			return
 		}
+		if errors.Is(err, errSilent) {
+			f.portion.late()
+		}
 		if f.attempt++; time.Since(c.opened) > steady {
 			f.attempt = 0
 		}
@@ -158,30 +172,34 @@ func (f *feed) run(ctx context.Context, c *stream) {
 func (f *feed) follow(c *stream) error {
 	silence := time.AfterFunc(f.s.cfg.silence, func() { c.cancel(errSilent) })
 	defer silence.Stop()
+	asked, cursor := c.opened, int64(0)
 	for {
 		var got shown
+		n := 0
 		// What came together is shown together.
 		for more := true; more; more = c.RemainingBatchLength() > 0 {
 			if !c.TryNext(c.ctx) {
 				break
 			}
+			n++
 			var change change
-			if err := c.Decode(&change); err != nil {
-				return err
+			err := c.Decode(&change)
+			if err == nil {
+				if !change.ClusterTime.After(f.start) {
+					continue // the database takes the beginning with it
+				}
+				if change.ends() {
+					return errors.Join(f.show(c, &got), errGone)
+				}
+				err = got.add(&change)
 			}
-			if change.ends() {
-				return errors.Join(f.show(c, &got), errGone)
-			}
-			if !change.ClusterTime.After(f.start) {
-				continue // the database takes the beginning with it
-			}
-			if err := got.add(&change); err != nil {
+			if err != nil {
 				// It was not written by a store. If it stands in an event's place, the
 				// next one of that room will show that one is missing.
-				f.s.log.Error("the change stream brought what is no event; it is passed over", "error", err)
-				continue
+				f.s.log.Error("the change stream brought what no store has written; it is passed over", "error", err)
 			}
 		}
+		took := time.Since(asked)
 		if err := f.show(c, &got); err != nil {
 			return err
 		}
@@ -192,8 +210,16 @@ func (f *feed) follow(c *stream) error {
 			return errGone
 		}
 		silence.Reset(f.s.cfg.silence)
-		f.hears()
 		f.token = c.ResumeToken()
+		// The driver may have opened it anew. That the answer to this has nothing in it
+		// yet says only that it is open.
+		if opened := c.ID() != cursor; !opened || n > 0 {
+			f.hears()
+			f.s.recent.reach(f.reached(n, got.last, asked))
+			f.portion.came(n, took, f.s.cfg.silence)
+		}
+		c.SetBatchSize(f.portion.size())
+		asked, cursor = time.Now(), c.ID()
 	}
 }
 

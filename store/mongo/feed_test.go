@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -355,6 +358,9 @@ func TestResumeStorm(t *testing.T) {
 			before := aggregates(t, other)
 			r.Create(t, storetest.Account(0)) // acknowledged without the stream
 			time.Sleep(3 * time.Second)       // it is about what happens meanwhile
+			if silent := time.Since(s.Heard()); silent < 1500*time.Millisecond {
+				t.Errorf("the database was heard of %v ago, but has said no more than that a stream is open", silent)
+			}
 			if n := aggregates(t, other) - before; n > 200 || n < 4 {
 				t.Errorf("%d streams were begun in 3 s, of two stores; want some, and 200 at most", n)
 			}
@@ -422,6 +428,215 @@ func TestStreamBringsWhatIsNoEvent(t *testing.T) {
 	if got := w.until(ctx, t, 2); w.lost > 0 || !slices.EqualFunc(got, storetest.CheckRoom(ctx, t, s, r.ID), storetest.Equal) {
 		t.Errorf("shown are %+v", got)
 	}
+}
+
+// What somebody has changed by hand is passed over: the stream goes on as if it were
+// not there.
+func TestStreamBringsWhatNoStoreHasWritten(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	cfg := inTest(t)
+	cfg.Logger, cfg.silence = slog.New(slog.NewTextHandler(&log, nil)), time.Minute
+	s := closing(t, open(t, cfg))
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	r := &storetest.Room{Store: s, ID: storetest.RoomID(0)}
+	w := watch(ctx, t, s, r.ID)
+	r.Create(t, storetest.Account(0))
+	for _, foreign := range []*driver.Collection{s.accounts, s.claims} {
+		// Its key is an ObjectID.
+		done, err := foreign.InsertOne(ctx, bson.D{{Key: "n", Value: "by hand"}, {Key: "c", Value: 7}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := foreign.DeleteOne(ctx, bson.D{{Key: "_id", Value: done.InsertedID}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	showsAll(ctx, t, w, r)
+	if n := strings.Count(log.String(), "passed over"); n != 3 || strings.Contains(log.String(), "has ended") {
+		t.Errorf("%d changes were passed over, want 3, and the stream is to go on:\n%s", n, log.String())
+	}
+}
+
+// A stream that begins where the collection was dropped begins with what is there
+// since then.
+func TestStreamBeginsBehindADrop(t *testing.T) {
+	t.Parallel()
+	s := open(t, inTest(t))
+	defer s.Close()
+	ctx, cancel := context.WithCancel(bounded(t))
+	defer cancel()
+	if err := s.CreateAccount(ctx, store.Account{ID: ada, Name: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	session, err := s.client.StartSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.EndSession(ctx)
+	if err := s.events.Drop(driver.NewSessionContext(ctx, session)); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Failed() // its own stream does end there
+	f := &feed{s: s, start: *session.OperationTime()}
+	c, err := f.open(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	before := s.recent.moment()
+	if _, err := s.accounts.UpdateOne(ctx, bson.D{}, bson.D{{Key: "$set", Value: bson.D{{Key: "v", Value: 1}}}}); err != nil {
+		t.Fatal(err)
+	}
+	var looking sync.WaitGroup
+	looking.Go(func() {
+		defer cancel()
+		for s.recent.moment() == before && ctx.Err() == nil {
+			time.Sleep(5 * time.Millisecond) // what came behind the drop is yet to be shown
+		}
+	})
+	if err := f.follow(c); errors.Is(err, errGone) {
+		t.Errorf("the drop it begins behind has ended it: %v", err)
+	}
+	cancel()
+	looking.Wait()
+}
+
+// slowLink makes connections that bring no more than so many bytes a second, if that
+// is not 0.
+type slowLink struct {
+	net.Dialer
+	perSecond atomic.Int64
+}
+
+type slowConn struct {
+	net.Conn
+	link *slowLink
+}
+
+func (l *slowLink) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := l.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &slowConn{c, l}, nil
+}
+
+func (c *slowConn) Read(p []byte) (int, error) {
+	rate := c.link.perSecond.Load()
+	if rate == 0 {
+		return c.Conn.Read(p)
+	}
+	n, err := c.Conn.Read(p[:min(len(p), int(rate/50))])
+	time.Sleep(time.Duration(n) * time.Second / time.Duration(rate))
+	return n, err
+}
+
+// Where all that comes at once takes longer than the stream may be silent, less comes
+// at once, and as much as before when there is room for it again.
+func TestSlowLink(t *testing.T) {
+	t.Parallel()
+	var notes lockedBuffer
+	link := &slowLink{}
+	cfg := inTest(t)
+	cfg.Dialer, cfg.silence, cfg.Logger = link, 1500*time.Millisecond, slog.New(slog.NewTextHandler(&notes, nil))
+	s := open(t, cfg)
+	defer s.Close()
+	db := database(t, cfg) // by a connection that is not slow
+	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
+	defer cancel()
+	w := watch(ctx, t, s)
+	const all = 3600
+	log := logOf(storetest.RoomID(0), all, 1)
+	put := func(from, to int) {
+		t.Helper()
+		var documents []any
+		for _, e := range log[from:to] {
+			e.UUID, e.Body = storetest.UUID(1<<20, from+len(documents)), make([]byte, 500)
+			documents = append(documents, e.document())
+		}
+		s.mu.Lock() // the feed does not go on before all are there
+		defer s.mu.Unlock()
+		if _, err := db.Collection(eventsName).InsertMany(ctx, documents); err != nil {
+			t.Fatal(err)
+		}
+		if from == 0 {
+			link.perSecond.Store(400_000)
+		}
+	}
+	put(0, 900)
+	w.until(ctx, t, 900)
+	if n := strings.Count(notes.String(), errSilent.Error()); n == 0 || n > 10 {
+		t.Errorf("the stream was opened again %d times; want some, until it has found its pace:\n%s", n, notes.String())
+	}
+	link.perSecond.Store(0)
+	put(900, all)
+	w.until(ctx, t, all)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := s.feed.portion.size(); got != streamBatch {
+		t.Errorf("at the end %d come at a time, want %d", got, streamBatch)
+	}
+}
+
+func TestPortion(t *testing.T) {
+	const had = 4 * time.Second
+	var p portion
+	for i, step := range []struct {
+		late bool
+		n    int
+		took time.Duration
+		want int32
+	}{
+		{n: 1000, took: 0, want: 1000}, // there is no more than all
+		{late: true, want: 500},
+		{n: 500, took: time.Second, want: 500}, // no better than it has to be
+		{n: 499, took: 0, want: 500},           // it says nothing of more
+		{n: 500, took: time.Second - 1, want: 1000},
+		{late: true, want: 500}, {late: true, want: 250}, {late: true, want: 125}, {late: true, want: 62}, {late: true, want: 31},
+		{late: true, want: 15}, {late: true, want: 7}, {late: true, want: 3}, {late: true, want: 1}, {late: true, want: 1},
+		{n: 0, took: 0, want: 1},
+		{n: 1, took: 0, want: 3},
+	} {
+		if step.late {
+			p.late()
+		} else {
+			p.came(step.n, step.took, had)
+		}
+		if got := p.size(); got != step.want {
+			t.Fatalf("after step %d: %d, want %d", i, got, step.want)
+		}
+	}
+}
+
+// How far the stream has come is told by the database's clock, where there was
+// something to show, and by ours, where there was nothing.
+func TestHowFarTheStreamHasCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		clock := &clock{local: func() time.Time { return time.Now().Add(-20 * time.Second) }}
+		clock.compare(clock.local(), clock.local(), now) // the database has the time of the bubble
+		f := &feed{s: &Store{clock: clock}}
+		asked := now.Add(-700 * time.Millisecond)
+		at := func(d time.Duration) bson.Timestamp { return bson.Timestamp{T: uint32(now.Add(d).Unix()), I: 1} }
+		for name, test := range map[string]struct {
+			n    int
+			last bson.Timestamp
+			want time.Time
+		}{
+			"nothing new":                {0, bson.Timestamp{}, asked},
+			"a change of now":            {3, at(0), now},
+			"an old change":              {3, at(-time.Minute), now.Add(-time.Minute)},
+			"a change that is yet to be": {3, at(time.Minute), now},
+			"passed over":                {3, bson.Timestamp{}, time.Unix(0, 0)},
+		} {
+			if got := f.reached(test.n, test.last, asked); !got.Equal(test.want) {
+				t.Errorf("%s: %v, want %v", name, got, test.want)
+			}
+		}
+	})
 }
 
 // A primary that resigns, again and again, under load: nothing acknowledged is

@@ -10,44 +10,51 @@ import (
 // recent holds accounts as they were read last, so that a message does not cost a
 // read to find out whether its sender is still logged in. An account is taken out
 // when the change stream shows that it has changed, and when this process has
-// changed it. So it is behind the database by as much as the stream is; without a
-// stream nothing is held, and nothing is longer than recentFor. Safe for concurrent
-// use.
+// changed it. So it is behind the database by as much as the stream is, and is of no
+// use where that is more than recentFor; without a stream nothing is held. Safe for
+// concurrent use.
 type recent struct {
 	mu       sync.Mutex
-	accounts *simplelru.LRU[string, recentAccount]
+	accounts *simplelru.LRU[string, accountDocument]
 	// followed: a change stream is open.
 	followed bool
 	// forgotten counts the changes: what was read before one may not be kept behind
 	// it.
 	forgotten uint64
-}
-
-type recentAccount struct {
-	document accountDocument
-	read     time.Time
+	// reached is a moment up to which every change has been shown. So it does not
+	// matter when an account was read: what it lacks is newer than this.
+	reached time.Time
 }
 
 const (
 	recentAccounts = 100_000
-	// recentFor bounds what a change stream that lags can do.
+	// recentFor is how far the change stream may lag.
 	recentFor = 10 * time.Second
 )
 
 func newRecent(size int) *recent {
-	accounts, err := simplelru.NewLRU[string, recentAccount](size, nil)
+	accounts, err := simplelru.NewLRU[string, accountDocument](size, nil)
 	if err != nil {
 		panic(err) // the size is not positive
 	}
 	return &recent{accounts: accounts}
 }
 
-// get returns the account if it is held.
+// get returns the account, without its credential, if it is held.
 func (r *recent) get(id string) (accountDocument, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	held, ok := r.accounts.Get(id)
-	return held.document, ok && time.Since(held.read) < recentFor
+	d, ok := r.accounts.Get(id)
+	return d, ok && time.Since(r.reached) < recentFor
+}
+
+// reach says that every change up to that moment has been shown.
+func (r *recent) reach(moment time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if moment.After(r.reached) {
+		r.reached = moment
+	}
 }
 
 // moment is what keep wants from who is about to read.
@@ -58,12 +65,14 @@ func (r *recent) moment() uint64 {
 }
 
 // keep holds d, which was read after moment, unless something has changed since:
-// d may be of before.
+// d may be of before. The credential is not held: nobody needs it who needs no more
+// than what was recent, and it is nothing to have about.
 func (r *recent) keep(d accountDocument, moment uint64) {
+	d.Credential = nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.followed && r.forgotten == moment {
-		r.accounts.Add(d.ID, recentAccount{d, time.Now()})
+		r.accounts.Add(d.ID, d)
 	}
 }
 

@@ -27,11 +27,10 @@ const (
 // servers is who else is there. Each server has a document in the collection of
 // that name while it is alive, and has announced where.
 type servers struct {
-	// telling is held while the database is told: a lease that is being renewed
-	// must not outlive its withdrawal.
-	telling sync.Mutex
-
 	mu sync.Mutex // guards what follows
+	// telling is full while the database is told: a lease that is being renewed must
+	// not outlive its withdrawal. Nil until somebody has told it.
+	telling chan struct{}
 	// own is this server's address, "" while it is not announced.
 	own    string
 	others []string
@@ -41,6 +40,23 @@ type servers struct {
 type serverDocument struct {
 	ID      string `bson:"_id"`
 	Address string `bson:"a"`
+}
+
+// turn waits until nobody else tells the database, for as long as ctx lasts, and
+// returns what is to be called when that is done.
+func (v *servers) turn(ctx context.Context) (done func(), err error) {
+	v.mu.Lock()
+	if v.telling == nil {
+		v.telling = make(chan struct{}, 1)
+	}
+	telling := v.telling
+	v.mu.Unlock()
+	select {
+	case telling <- struct{}{}:
+		return func() { <-telling }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (s *Store) serverID() string { return strconv.FormatUint(s.process, 16) }
@@ -69,12 +85,15 @@ func (s *Store) Announce(ctx context.Context, address string) error {
 
 // Withdraw implements store.Shared.
 func (s *Store) Withdraw(ctx context.Context) error {
-	s.servers.telling.Lock()
-	defer s.servers.telling.Unlock()
+	done, err := s.servers.turn(ctx)
+	if err != nil {
+		return fmt.Errorf("store: withdraw the server: %w", s.failure(ctx, err))
+	}
+	defer done()
 	s.servers.mu.Lock()
 	s.servers.own = ""
 	s.servers.mu.Unlock()
-	err := s.causally(ctx, func(ctx context.Context) error {
+	err = s.causally(ctx, func(ctx context.Context) error {
 		_, err := s.leases.DeleteOne(ctx, bson.D{{Key: "_id", Value: s.serverID()}})
 		return err
 	})
@@ -99,14 +118,23 @@ func (s *Store) keepLease(ctx context.Context) {
 	}
 }
 
+// renewLease tells the database that this server is alive, and reads which others
+// are. One that writes, but has heard nothing for as long as a lease, is of no use to
+// clients, so its lease lapses.
 func (s *Store) renewLease(ctx context.Context) error {
-	s.servers.telling.Lock()
-	defer s.servers.telling.Unlock()
+	done, err := s.servers.turn(ctx)
+	if err != nil {
+		return s.failure(ctx, err)
+	}
+	defer done()
 	s.servers.mu.Lock()
 	own := s.servers.own
 	s.servers.mu.Unlock()
+	if time.Since(s.Heard()) >= lease {
+		own = ""
+	}
 	var documents []serverDocument
-	err := s.causally(ctx, func(ctx context.Context) error {
+	err = s.causally(ctx, func(ctx context.Context) error {
 		if own != "" {
 			if _, err := s.leases.UpdateOne(ctx, bson.D{{Key: "_id", Value: s.serverID()}},
 				bson.A{bson.D{{Key: "$set", Value: bson.D{

@@ -2,6 +2,7 @@ package mongo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -189,6 +190,87 @@ func TestServersAreNamedWhileTheyLive(t *testing.T) {
 	}
 }
 
+// Who writes, but has heard nothing for as long as a lease, is not named.
+func TestServerThatHearsNothingIsNotNamed(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	ctx := bounded(t)
+	if err := a.Announce(ctx, "a.example:443"); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CreateAccount(ctx, store.Account{ID: ada, Name: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	named := func() bool {
+		t.Helper()
+		for _, s := range []*Store{a, b} {
+			if err := s.renewLease(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(b.Servers()) > 0
+	}
+	func() {
+		a.mu.Lock() // its feed stands still as soon as there is something to show
+		defer a.mu.Unlock()
+		before := a.recent.moment()
+		err := b.UpdateSession(ctx, ada, func(store.Account) (store.Session, error) { return store.Session{Installation: "phone"}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for a.recent.moment() == before {
+			if time.Sleep(5 * time.Millisecond); ctx.Err() != nil {
+				t.Fatal("the feed does not come to what it cannot show")
+			}
+		}
+		heard := time.Now().Add(-lease)
+		a.feed.heard.Store(&heard)
+		if !named() {
+			t.Error("its lease has not lapsed yet")
+		}
+		_, err = a.leases.UpdateOne(ctx, bson.D{{Key: "_id", Value: a.serverID()}},
+			bson.A{bson.D{{Key: "$set", Value: bson.D{{Key: "t", Value: bson.D{{Key: "$subtract", Value: bson.A{"$$NOW", lease.Milliseconds() + 1}}}}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if named() {
+			t.Error("it has renewed its lease, and hears nothing")
+		}
+	}()
+	hears(t, a, time.Now())
+	if !named() {
+		t.Error("it hears again, and is not named")
+	}
+}
+
+// Who would tell the database of a server does not wait for longer than it may.
+func TestTellingOfAServerHeedsTheContext(t *testing.T) {
+	t.Parallel()
+	s := closing(t, open(t, inTest(t)))
+	done, err := s.servers.turn(bounded(t)) // somebody is at it
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(soon, done)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, tell := range map[string]func() error{
+		"announce": func() error { return s.Announce(ctx, "a.example:443") },
+		"withdraw": func() error { return s.Withdraw(ctx) },
+	} {
+		if err := tell(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if !late.Stop() {
+		t.Fatal("they have waited for their turn")
+	}
+	done()
+	if err := s.Withdraw(bounded(t)); err != nil {
+		t.Error(err)
+	}
+}
+
 // A lease that is being renewed when the server withdraws does not come back.
 func TestWithdrawnLeaseIsNotRenewed(t *testing.T) {
 	t.Parallel()
@@ -200,6 +282,10 @@ func TestWithdrawnLeaseIsNotRenewed(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := database(t, cfg).Client().Database("admin")
+	done, err := s.servers.turn(ctx) // so that none that is under way is taken for the one that is held up
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := admin.RunCommand(ctx, bson.D{
 		{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: "alwaysOn"},
 		{Key: "data", Value: bson.D{
@@ -208,6 +294,7 @@ func TestWithdrawnLeaseIsNotRenewed(t *testing.T) {
 	}).Err(); err != nil {
 		t.Fatal(err)
 	}
+	done()
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
 		if err := s.renewLease(ctx); err != nil {
