@@ -67,8 +67,8 @@ func connect(cfg Config) (*Store, error) {
 		cfg: cfg, log: cfg.Logger, secrets: secretsOf(cfg.URI),
 		process: rand.Uint64(), clock: &clock{local: cfg.local},
 		table: newTable(cfg.Rooms), ring: ring.New(cfg.RingEvents, cfg.RingBytes), recent: newRecent(recentAccounts),
-		raises: newRaises(cfg.MaxBatch),
-		wake:   make(chan struct{}, 1), dueWake: make(chan struct{}, 1),
+		raises: newRaises(cfg.MaxBatch), servers: servers{telling: make(chan struct{}, 1)},
+		wake: make(chan struct{}, 1), dueWake: make(chan struct{}, 1),
 		closing: make(chan struct{}), stopped: make(chan struct{}), failed: make(chan struct{}),
 	}
 	if cfg.Now != nil {

@@ -27,10 +27,11 @@ const (
 // servers is who else is there. Each server has a document in the collection of
 // that name while it is alive, and has announced where.
 type servers struct {
-	mu sync.Mutex // guards what follows
 	// telling is full while the database is told: a lease that is being renewed must
-	// not outlive its withdrawal. Nil until somebody has told it.
+	// not outlive its withdrawal.
 	telling chan struct{}
+
+	mu sync.Mutex // guards what follows
 	// own is this server's address, "" while it is not announced.
 	own    string
 	others []string
@@ -45,15 +46,9 @@ type serverDocument struct {
 // turn waits until nobody else tells the database, for as long as ctx lasts, and
 // returns what is to be called when that is done.
 func (v *servers) turn(ctx context.Context) (done func(), err error) {
-	v.mu.Lock()
-	if v.telling == nil {
-		v.telling = make(chan struct{}, 1)
-	}
-	telling := v.telling
-	v.mu.Unlock()
 	select {
-	case telling <- struct{}{}:
-		return func() { <-telling }, nil
+	case v.telling <- struct{}{}:
+		return func() { <-v.telling }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
