@@ -556,8 +556,20 @@ func TestSlowLink(t *testing.T) {
 			e.UUID, e.Body = storetest.UUID(1<<20, from+len(documents)), make([]byte, 500)
 			documents = append(documents, e.document())
 		}
-		s.mu.Lock() // the feed does not go on before all are there
+		// The feed takes this up, and then does not go on before all are there.
+		account := bson.D{{Key: "_id", Value: storetest.Account(from)}}
+		if _, err := db.Collection(accountsName).InsertOne(ctx, account); err != nil {
+			t.Fatal(err)
+		}
+		before := s.recent.moment()
+		s.mu.Lock()
 		defer s.mu.Unlock()
+		if _, err := db.Collection(accountsName).DeleteOne(ctx, account); err != nil {
+			t.Fatal(err)
+		}
+		for s.recent.moment() == before && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
 		if _, err := db.Collection(eventsName).InsertMany(ctx, documents); err != nil {
 			t.Fatal(err)
 		}
