@@ -330,36 +330,40 @@ func TestServerThatIsBehindDoesNotSayThatTheClientHasLeft(t *testing.T) {
 		},
 		"the client has not heard of the room": func(room.Event, room.Event) []KnownRoom { return nil },
 	} {
-		t.Run(name, func(t *testing.T) {
-			inBubble(t, Config{}, func(r *rig) {
-				r.create(roomA, 0)
-				r.connected(0) // has the room loaded
-				r.log.holdStates()
-				join, text := r.join(roomA, 1), r.text(roomA, 0, "hello")
-				known := knows(join, text)
-				bob := r.connected(1, known...)
-				for _, m := range bob.initial() {
-					if specificsOf(m).GetThisUserLeftChatRoomMessage() != nil {
-						t.Errorf("bob is told that he has left")
+		for _, loaded := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, loaded=%t", name, loaded), func(t *testing.T) {
+				inBubble(t, Config{}, func(r *rig) {
+					r.create(roomA, 0)
+					if loaded { // otherwise it leaves between what it is asked and told
+						r.connected(0)
 					}
-				}
-				shown := slices.ContainsFunc(bob.initial(), func(m *chatpb.ChatMessageToClient) bool {
-					return specificsOf(m).GetThisUserJoinedChatRoomFinishedMessage() != nil
+					r.log.holdStates()
+					join, text := r.join(roomA, 1), r.text(roomA, 0, "hello")
+					known := knows(join, text)
+					bob := r.connected(1, known...)
+					for _, m := range bob.initial() {
+						if specificsOf(m).GetThisUserLeftChatRoomMessage() != nil {
+							t.Errorf("bob is told that he has left")
+						}
+					}
+					shown := slices.ContainsFunc(bob.initial(), func(m *chatpb.ChatMessageToClient) bool {
+						return specificsOf(m).GetThisUserJoinedChatRoomFinishedMessage() != nil
+					})
+					if shown != (len(known) == 0) {
+						t.Errorf("bob is shown the room: %t; he knows %d", shown, len(known))
+					}
+					r.log.release()
+					want := []int64{r.text(roomA, 0, "again").Time}
+					if len(known) == 0 {
+						want = append([]int64{join.Time, text.Time}, want...)
+					}
+					r.settle()
+					if got := times(bob.live()); !slices.Equal(got, want) {
+						t.Errorf("bob got %v, want %v", got, want)
+					}
 				})
-				if shown != (len(known) == 0) {
-					t.Errorf("bob is shown the room: %t; he knows %d", shown, len(known))
-				}
-				r.log.release()
-				want := []int64{r.text(roomA, 0, "again").Time}
-				if len(known) == 0 {
-					want = append([]int64{join.Time, text.Time}, want...)
-				}
-				r.settle()
-				if got := times(bob.live()); !slices.Equal(got, want) {
-					t.Errorf("bob got %v, want %v", got, want)
-				}
 			})
-		})
+		}
 	}
 }
 

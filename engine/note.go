@@ -35,22 +35,6 @@ func (n *eventsNote) apply(h *hostedRoom) {
 	}
 }
 
-// aheadNote brings events that somebody has read who found the store to be
-// ahead of the room.
-type aheadNote struct {
-	atomics.Link[note]
-	events []room.Event
-}
-
-func (n *aheadNote) apply(h *hostedRoom) {
-	if !h.ready {
-		return // its state will have them
-	}
-	for _, e := range n.events {
-		h.offer(e)
-	}
-}
-
 // waiter is a note that waits until its room has been loaded.
 type waiter interface {
 	note
@@ -68,6 +52,10 @@ func isEvents(n note) bool {
 type subscribeNote struct {
 	atomics.Link[note]
 	stream *Stream
+	// ahead are events that the asker has read who found the store to be ahead of
+	// the room. They come with the question, since the room may leave before, and
+	// be loaded as it was.
+	ahead  []room.Event
 	answer chan<- *subscribed // has room for the answer
 	// answered: there is one. The room's turn's own.
 	answered bool
@@ -91,6 +79,9 @@ func (n *subscribeNote) apply(h *hostedRoom) {
 	if !h.ready {
 		h.waiting = append(h.waiting, n)
 		return
+	}
+	for _, e := range n.ahead {
+		h.offer(e)
 	}
 	answer := &subscribed{state: h.state}
 	if h.state.Present(n.stream.account) {

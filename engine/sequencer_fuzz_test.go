@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/chatstream/chatstream/atomics"
 	"github.com/chatstream/chatstream/engine/room"
 	"github.com/chatstream/chatstream/pool"
 )
@@ -73,6 +74,24 @@ func (r *sequencerRun) do(c room.Command) {
 		r.log, r.states = append(r.log, e), append(r.states, state)
 	}
 }
+
+// aheadNote brings events as a subscribeNote does.
+type aheadNote struct {
+	atomics.Link[note]
+	events []room.Event
+}
+
+func (n *aheadNote) apply(h *hostedRoom) {
+	if !h.ready {
+		h.waiting = append(h.waiting, n)
+		return
+	}
+	for _, e := range n.events {
+		h.offer(e)
+	}
+}
+
+func (n *aheadNote) failed(error) {}
 
 // bring tells the room something, and lets it have its turn now and then.
 func (r *sequencerRun) bring() {

@@ -270,31 +270,33 @@ func (in *initialization) askViewed(ctx context.Context, rooms []string) error {
 // then it is given what it lacks of what the hint rests on, and asked again. The
 // store's State may lack the same: it need not know more than Watch has shown.
 func (in *initialization) subscribe(id string, hint bool) (*subscribed, error) {
-	sub, err := in.ask(id)
+	sub, err := in.ask(id, nil)
 	if err != nil || sub.member || !hint {
 		return sub, err
 	}
-	last := sub.state.Seq
-	err = in.read(id, last, forever, func(events []room.Event) error {
-		n := &aheadNote{events: events}
-		n.Init(n)
-		in.s.engine.rooms.open(id, &n.Link)
-		last = events[len(events)-1].Seq
+	var ahead []room.Event
+	err = in.read(id, sub.state.Seq, forever, func(events []room.Event) error {
+		if ahead = append(ahead, events...); len(ahead) > maxAhead {
+			return errStore // the client comes again, when this server has been shown more
+		}
 		return nil
 	})
-	if err != nil || last == sub.state.Seq {
+	if err != nil || len(ahead) == 0 {
 		return sub, err
 	}
-	if sub, err = in.ask(id); err == nil && sub.state.Seq < last {
+	if sub, err = in.ask(id, ahead); err == nil && sub.state.Seq < ahead[len(ahead)-1].Seq {
 		return nil, errGap // it was given them, and did not take them
 	}
 	return sub, err
 }
 
-// ask asks the room to subscribe the stream.
-func (in *initialization) ask(id string) (*subscribed, error) {
+// maxAhead bounds what a room is told that is behind the store.
+const maxAhead = 16 * pageEvents
+
+// ask asks the room to subscribe the stream, behind the events ahead, if any.
+func (in *initialization) ask(id string, ahead []room.Event) (*subscribed, error) {
 	answer := make(chan *subscribed, 1)
-	n := &subscribeNote{stream: in.s, answer: answer}
+	n := &subscribeNote{stream: in.s, ahead: ahead, answer: answer}
 	n.Init(n)
 	in.s.engine.rooms.open(id, &n.Link)
 	select {
