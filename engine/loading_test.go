@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 
@@ -365,6 +366,23 @@ func TestServerThatIsBehindDoesNotSayThatTheClientHasLeft(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What a room is told that is behind is bounded: the client comes again.
+func TestServerThatIsFarBehindHasTheClientComeAgain(t *testing.T) {
+	inBubble(t, Config{Logger: slog.New(slog.DiscardHandler)}, func(r *rig) {
+		r.create(roomA, 0)
+		r.connected(0)
+		r.log.holdStates()
+		r.join(roomA, 1)
+		for range maxAhead {
+			r.text(roomA, 0, "x")
+		}
+		r.mustEnd(r.connect(1), failed(chatpb.ReturnStatus_DATABASE_DOWN))
+		r.log.release()
+		r.settle()
+		r.connected(1)
+	})
 }
 
 func specificsOf(m *chatpb.ChatMessageToClient) *chatpb.MessageSpecifics {

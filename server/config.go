@@ -42,7 +42,8 @@ type Config struct {
 	CommandTimeout time.Duration
 	// CutOff is for how long a server that shares its store may hear nothing of
 	// what others store before it is not ready, and sends its clients to those: 15 s,
-	// at least 5 s. The store says once a second that all is well.
+	// at least 5 s. The store says once a second that all is well; it is looked for
+	// every 2 s, and twice.
 	CutOff time.Duration
 
 	// Logger is where the server and its parts log; slog.Default() if nil.
